@@ -23,6 +23,19 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Film:
+    """Which pictures to take while stepping, for a video.
+
+    Attributes:
+        camera: name of the protocol's camera.
+        every: a picture after every so many control steps.
+    """
+
+    camera: str
+    every: int
+
+
+@dataclass(frozen=True)
 class Privileged:
     """The simulator's own state, for policies that declare that they use it.
 

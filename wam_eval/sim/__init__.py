@@ -1,0 +1,1 @@
+"""Simulators: the contract, the process that hosts one, and a folder for each benchmark."""

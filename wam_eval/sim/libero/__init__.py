@@ -1,0 +1,1 @@
+"""LIBERO: its package without the traps, its assets, scenes, and the simulator."""

@@ -1,0 +1,81 @@
+"""Main loop of a simulator process: reads calls from its parent, answers each, ends with it.
+
+Started by :mod:`wam_eval.sim.process` as ``python -m wam_eval.sim.child``; never by hand. Runs in the benchmark's
+own interpreter, therefore it needs Python 3.10, numpy and msgpack only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import importlib
+import json
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+from wam_eval.sim.simulator import Simulator
+from wam_eval.sim.wire import Channel
+
+CALLS = ("load", "step", "snapshot", "restore", "fingerprint", "versions")
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it dies, even by SIGKILL."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def make_simulator(path: str, settings: dict[str, Any]) -> Simulator:
+    """Import ``module:Class`` and construct the simulator."""
+    module, _, name = path.partition(":")
+    simulator: Simulator = getattr(importlib.import_module(module), name)(settings)
+    return simulator
+
+
+def serve(channel: Channel, simulator: Simulator) -> None:
+    """Answer calls until the parent goes away. An exception is an answer too: the parent decides what it means."""
+    while True:
+        try:
+            call, arguments = channel.receive()
+        except EOFError:
+            return
+        try:
+            if call not in CALLS:
+                raise ValueError(f"unknown call {call!r}")
+            answer = {"value": getattr(simulator, call)(*arguments)}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.flush()
+        channel.send(answer)
+
+
+def main() -> None:
+    """Entry point; arguments are written by :mod:`wam_eval.sim.process`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--simulator", required=True)
+    parser.add_argument("--settings", required=True)
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--arena", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    channel = Channel(socket.socket(fileno=arguments.socket), arguments.arena, places_arrays=True)
+    try:
+        simulator = make_simulator(arguments.simulator, json.loads(arguments.settings))
+    except Exception as error:
+        traceback.print_exc()
+        channel.send({"error": f"{type(error).__name__}: {error}"})
+        return
+    channel.send({"value": "ready"})
+    serve(channel, simulator)
+    with contextlib.suppress(Exception):
+        simulator.close()
+
+
+if __name__ == "__main__":
+    main()

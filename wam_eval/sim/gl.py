@@ -1,0 +1,123 @@
+"""Chooses how MuJoCo renders without a display: EGL or OSMesa, whichever really makes a picture here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+
+DEBIAN_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgl1", "libglx-mesa0", "libosmesa6")
+"""Debian's software OpenGL, for both renderers; all of it works without a GPU and without a display."""
+
+NAMES = ("egl", "osmesa")
+TIMEOUT = 60.0  # seconds; a first import on a cold disk takes 10
+
+# A context alone proves little (drivers exist that make one and cannot render): MjrContext needs framebuffer objects.
+# The process ends without cleaning up, because EGL's clean-up at exit may print tracebacks after all has gone well.
+PROBE = """
+import json, os
+import mujoco
+context = mujoco.GLContext(64, 64)
+context.make_current()
+from OpenGL import GL
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100)
+print(json.dumps([(GL.glGetString(key) or b"?").decode() for key in (GL.GL_VENDOR, GL.GL_RENDERER)]), flush=True)
+os._exit(0)
+"""
+
+
+class RendererError(RuntimeError):
+    """No renderer works here; the text says what was tried and what to type."""
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A renderer that made a picture on this machine.
+
+    Attributes:
+        name: value for ``MUJOCO_GL``, ``egl`` or ``osmesa``.
+        vendor: what the driver calls itself, e.g. ``llvmpipe (LLVM 15.0.6, 256 bits)``.
+        gpu: whether a GPU does the work.
+    """
+
+    name: str
+    vendor: str
+    gpu: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} on {'GPU' if self.gpu else 'CPU'}: {self.vendor}"
+
+
+@cache
+def choose_renderer() -> Renderer:
+    """Find a renderer by trying: the one in ``MUJOCO_GL`` if that is set, else EGL, then OSMesa.
+
+    Raises:
+        RendererError: none works, or ``MUJOCO_GL`` names one that needs a display.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if wanted and wanted not in NAMES:
+        raise RendererError(
+            f"MUJOCO_GL={wanted} needs a display or renders nothing; set it to egl or osmesa, or unset it"
+        )
+    failures = []
+    for name in (wanted,) if wanted else NAMES:
+        try:
+            return try_renderer(name)
+        except RendererError as error:
+            failures.append(str(error))
+    hint = "Unset MUJOCO_GL to try the other one, or install" if wanted else "Install"
+    raise RendererError(
+        "\n".join(
+            [
+                "MuJoCo cannot render here:",
+                *(f"  {line}" for line in failures),
+                f"{hint} software OpenGL (Debian, Ubuntu), as root:",
+                f"  apt-get install -y {' '.join(DEBIAN_PACKAGES)}",
+            ]
+        )
+    )
+
+
+def try_renderer(name: str) -> Renderer:
+    """Make a rendering context with the named renderer, in a process of its own.
+
+    Raises:
+        RendererError: it did not work; the text is one line.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
+    environment["MUJOCO_GL"] = name
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, timeout=TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        raise RendererError(f"{name}: no answer within {TIMEOUT:.0f} s") from None
+    if probe.returncode != 0:
+        lines = probe.stderr.strip().splitlines() or [f"ended with status {probe.returncode}"]
+        raise RendererError(f"{name}: {lines[-1]}")
+    maker, renderer = json.loads(probe.stdout.splitlines()[-1])
+    return Renderer(name, renderer, gpu=is_gpu(maker, renderer))
+
+
+def is_gpu(maker: str, renderer: str) -> bool:
+    """Tell from OpenGL's two strings whether a GPU renders; Mesa's software drivers are known by name."""
+    software = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
+    return not any(word in f"{maker} {renderer}".lower() for word in software)
+
+
+def main() -> int:
+    """Print the renderer, or what to type to get one; for the installation (``python -m wam_eval.sim.gl``)."""
+    try:
+        print(choose_renderer())
+    except RendererError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""One built LIBERO scene: official environment class, reset the cheap way, observed only when asked.
+
+The reset. An official evaluation builds an environment, seeds numpy's global generator and makes a hard reset, which
+parses and compiles the whole scene again. A soft reset gives the same state to the bit, provided that three
+things are put back by hand: the gripper's command, the sites' colours, and LIBERO's list of property initialisers.
+That list grows at every hard reset and each entry draws from the generator, so that with one seed the first,
+second and third reset of an environment place the fixtures differently. Here every episode starts as after the
+**first hard reset of a fresh environment**: the list holds the entries of the construction and of that reset.
+
+The observation. robosuite samples its observables inside a control step, at the last but one of the 25 physics
+substeps. The scene takes its pictures at that same instant, and only in the steps it is told to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import robosuite.utils.transform_utils as transforms
+from numpy.typing import NDArray
+from robosuite import load_controller_config
+from robosuite.utils.errors import RandomizationError
+from robosuite.utils.observables import Observable, sensor
+
+from wam_eval.observation import Privileged
+from wam_eval.sim.libero.package import bddl_file, import_envs
+from wam_eval.sim.libero.privileged import privileged_state
+from wam_eval.sim.libero.render import Renderer
+
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+
+
+class Scene:
+    """A task's environment, kept for all its episodes.
+
+    Args:
+        suite, task_name: which task.
+        assets: LIBERO asset tree; must be the same for all scenes of a process.
+        resolution: height and width of the pictures in pixels.
+        control_hz: control steps per simulated second.
+    """
+
+    def __init__(self, suite: str, task_name: str, assets: Path, resolution: int, control_hz: int) -> None:
+        problems = import_envs(assets)
+        from libero.libero.envs.bddl_utils import get_problem_info
+
+        path = str(bddl_file(suite, task_name))
+        self.env = problems[get_problem_info(path)["problem_name"]](
+            path,
+            robots=["Panda"],
+            controller_configs=load_controller_config(default_controller="OSC_POSE"),
+            initialization_noise=None,
+            use_camera_obs=False,
+            has_renderer=False,
+            has_offscreen_renderer=False,
+            control_freq=control_hz,
+            ignore_done=True,
+            hard_reset=False,
+        )
+        self._control_hz = control_hz
+        self._resolution = resolution
+        self._renderer: Renderer | None = None
+        self._armed: tuple[str, ...] = ()
+        self._images: dict[str, NDArray[np.uint8]] = {}
+        self._initialisers = list(self.env.object_property_initializers)
+        self._site_rgba = self.env.sim.model.site_rgba.copy()
+        self._add_camera()
+
+    def reset(self, seed: int) -> None:
+        """Reset as the first hard reset of a fresh environment would, with ``seed`` for numpy's global state."""
+        env = self.env
+        env.object_property_initializers[:] = self._initialisers * 2
+        env.sim.model.site_rgba[:] = self._site_rgba
+        np.random.seed(seed)
+        while True:
+            try:
+                env.reset()
+                break
+            except RandomizationError:
+                # Official code tries again until the objects fit; each hard reset adds its entries to the list.
+                env.object_property_initializers.extend(self._initialisers)
+        gripper = env.robots[0].gripper
+        gripper.current_action = np.zeros(gripper.dof)
+
+    def set_init_state(self, state: NDArray[np.float64], look: tuple[str, ...] = ()) -> None:
+        """Set a flattened simulator state the way LIBERO does it, observables included.
+
+        Args:
+            state: float64 (d,): time, positions, velocities.
+            look: cameras to render.
+        """
+        self._armed = look
+        self.env.sim.set_state_from_flattened(state)
+        self.env.sim.forward()
+        self.env._check_success()
+        self.env._post_process()
+        self.env._update_observables(force=True)
+        self._armed = ()
+
+    def step(self, action: NDArray[np.float64], look: tuple[str, ...] = ()) -> bool:
+        """Take one control step.
+
+        Args:
+            action: float64 (7,) OSC_POSE delta and gripper.
+            look: cameras to render at the instant when this step's observables are sampled.
+
+        Returns:
+            Whether the goal holds after it.
+        """
+        self._armed = look
+        _, _, success, _ = self.env.step(action)
+        self._armed = ()
+        return bool(success)
+
+    def images(self, cameras: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+        """The pictures last taken: uint8 (H, W, 3), rotated by 180 degrees as the protocols want them."""
+        return {camera: self._images[camera] for camera in cameras}
+
+    def proprioception(self) -> NDArray[np.float32]:
+        """float32 (8,): gripper position (m), its orientation as axis-angle (rad), the two finger joints (m)."""
+        sampled = self.env._observables
+        rotation = transforms.quat2axisangle(np.array(sampled["robot0_eef_quat"].obs))
+        parts = (sampled["robot0_eef_pos"].obs, rotation, sampled["robot0_gripper_qpos"].obs)
+        return np.concatenate(parts).astype(np.float32)
+
+    def privileged(self) -> Privileged:
+        """The simulator's own state, for scripted experts."""
+        return privileged_state(self.env)
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of the float64 flattened state, and of the body positions, which hold the fixtures' places."""
+        state = self.env.sim.get_state().flatten()
+        return {"state": _sha256(state), "fixtures": _sha256(self.env.sim.model.body_pos)}
+
+    def close(self) -> None:
+        """Free the scene and its renderer."""
+        if self._renderer:
+            self._renderer.close()
+        self.env.close()
+
+    def _add_camera(self) -> None:
+        """Register an observable that never measures anything but renders when it is sampled and armed.
+
+        It is sampled after the robot's own ones, since it is added last, and in the same pass.
+        """
+
+        @sensor(modality="render")
+        def look(_: dict[str, Any]) -> float:
+            for camera in self._armed:
+                self._images[camera] = self._picture(camera)
+            return 0.0
+
+        self.env.add_observable(Observable("render_when_armed", look, sampling_rate=self._control_hz))
+
+    def _picture(self, camera: str) -> NDArray[np.uint8]:
+        if self._renderer is None:
+            self._renderer = Renderer(self.env.sim.model._model, self._resolution, self._resolution)
+        picture = self._renderer.picture(self.env.sim.data._data, camera)
+        return np.ascontiguousarray(picture[::-1, ::-1])
+
+
+def _sha256(array: NDArray[np.float64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array, dtype=np.float64).tobytes()).hexdigest()

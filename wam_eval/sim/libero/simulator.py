@@ -1,0 +1,134 @@
+"""LIBERO as a simulator: loads an episode's scene and initial state, settles it, steps it."""
+
+from __future__ import annotations
+
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_eval.episode import Episode
+from wam_eval.observation import Film, Observation, Progress, Request
+from wam_eval.sim.libero.init_states import read_init_states
+from wam_eval.sim.libero.package import init_states_file
+from wam_eval.sim.libero.scene import Scene
+from wam_eval.sim.libero.snapshot import restore_snapshot, take_snapshot
+from wam_eval.sim.simulator import Simulator
+
+PACKAGES = ("mujoco", "robosuite", "hf-libero", "bddl", "numpy")
+
+
+class LiberoSimulator(Simulator):
+    """Plays LIBERO's tasks. Keeps the scene of the last task, since building one takes seconds.
+
+    Args:
+        settings: ``assets`` (path of an asset tree), ``settle_steps``, ``settle_action`` (7 numbers),
+            ``resolution`` (pixels), ``control_hz``.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._assets = Path(settings["assets"])
+        self._settle_steps = int(settings["settle_steps"])
+        self._settle_action = np.array(settings["settle_action"], dtype=np.float64)
+        self._resolution = int(settings["resolution"])
+        self._control_hz = int(settings["control_hz"])
+        self._scene: Scene | None = None
+        self._scene_name = ""
+        self._init_states = np.empty((0, 0))
+        self._episode: Episode | None = None
+        self._steps = 0
+        self._success = False
+        self._last: Observation | None = None
+
+    def load(self, episode: Episode, request: Request) -> Observation:
+        """See :meth:`Simulator.load`. Whether the goal holds while settling is ignored, as official code does."""
+        scene = self._build(episode)
+        if not 0 <= episode.index < len(self._init_states):
+            raise ValueError(f"{episode.key}: the task has {len(self._init_states)} initial states")
+        self._episode, self._steps, self._success = episode, 0, False
+        scene.reset(episode.seed)
+        scene.set_init_state(self._init_states[episode.index], () if self._settle_steps else request.cameras)
+        for step in range(self._settle_steps):
+            last = step == self._settle_steps - 1
+            scene.step(self._settle_action, request.cameras if last else ())
+        return self._observe(scene, episode, request)
+
+    def step(
+        self, actions: NDArray[np.float32], request: Request | None, film: Film | None = None
+    ) -> tuple[Progress, Observation | None]:
+        """See :meth:`Simulator.step`. ``actions``: float32 (n, 7), each -1 to 1; robosuite clips what is beyond."""
+        scene, episode = self._current()
+        frames = []
+        for number, action in enumerate(actions.astype(np.float64)):
+            if self._success or self._steps >= episode.step_limit:
+                break
+            last = number == len(actions) - 1 or self._steps + 1 == episode.step_limit
+            look = request.cameras if request and last else ()
+            filmed = film is not None and (self._steps + 1) % film.every == 0
+            if film and filmed:
+                look = tuple(dict.fromkeys((*look, film.camera)))
+            self._success = scene.step(action, look)
+            self._steps += 1
+            if film and filmed:
+                frames.append(scene.images((film.camera,))[film.camera])
+        done = self._success or self._steps >= episode.step_limit
+        progress = Progress(self._steps, self._success, done, tuple(frames))
+        return progress, self._observe(scene, episode, request) if request and not done else None
+
+    def snapshot(self) -> bytes:
+        """See :meth:`Simulator.snapshot`."""
+        scene, episode = self._current()
+        return pickle.dumps((episode.key, self._steps, self._success, self._last, take_snapshot(scene.env)))
+
+    def restore(self, blob: bytes) -> Observation:
+        """See :meth:`Simulator.restore`."""
+        scene, episode = self._current()
+        key, steps, success, last, state = pickle.loads(blob)
+        if key != episode.key:
+            raise ValueError(f"a snapshot of {key} cannot be restored in {episode.key}: load that episode first")
+        restore_snapshot(scene.env, state)
+        self._steps, self._success, self._last = steps, success, last
+        return last
+
+    def fingerprint(self) -> dict[str, str]:
+        """``state``: SHA-256 of the flattened state; ``fixtures``: of the model's body positions."""
+        return self._current()[0].fingerprint()
+
+    def versions(self) -> dict[str, str]:
+        """See :meth:`Simulator.versions`."""
+        return {name: version(name) for name in PACKAGES}
+
+    def close(self) -> None:
+        """See :meth:`Simulator.close`."""
+        if self._scene:
+            self._scene.close()
+            self._scene = None
+
+    def _build(self, episode: Episode) -> Scene:
+        if self._scene and self._scene_name == episode.scene:
+            return self._scene
+        self.close()
+        names = (episode.suite, episode.task_name)
+        self._init_states = read_init_states(init_states_file(*names))
+        self._scene = Scene(*names, self._assets, self._resolution, self._control_hz)
+        self._scene_name = episode.scene
+        return self._scene
+
+    def _current(self) -> tuple[Scene, Episode]:
+        if not self._scene or not self._episode:
+            raise RuntimeError("no episode is loaded")
+        return self._scene, self._episode
+
+    def _observe(self, scene: Scene, episode: Episode, request: Request) -> Observation:
+        self._last = Observation(
+            key=episode.key,
+            step=self._steps,
+            images=scene.images(request.cameras),
+            state=scene.proprioception(),
+            instruction=episode.instruction,
+            privileged=scene.privileged() if request.privileged else None,
+        )
+        return self._last

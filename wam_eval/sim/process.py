@@ -1,0 +1,216 @@
+"""The process that hosts one simulator, seen from the worker: start, call with a deadline, kill, start again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import wam_eval
+from wam_eval.episode import Episode
+from wam_eval.observation import Film, Observation, Progress, Request
+from wam_eval.sim.wire import Channel, open_arena
+
+_LOG_LIMIT = 4 * 2**20
+
+
+class SimulatorError(Exception):
+    """The simulator raised, died, or answered nonsense; the text says which and where its log is."""
+
+
+class SimulatorTimeout(SimulatorError):
+    """The simulator was silent past its deadline and has been killed."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds a simulator may be silent.
+
+    Attributes:
+        start: from the start of the process to its first word (imports, on a cold disk).
+        load: for building or resetting a scene and settling it.
+        step: for one control step without pictures; a chunk of n gets n times as much, plus ``picture``s.
+        picture: for one rendered camera image, on a CPU under load.
+    """
+
+    start: float = 120.0
+    load: float = 240.0
+    step: float = 5.0
+    picture: float = 20.0
+
+
+@dataclass(frozen=True)
+class SimulatorSpec:
+    """How to start a simulator process.
+
+    Attributes:
+        simulator: ``module:Class`` of a :class:`wam_eval.sim.simulator.Simulator`.
+        settings: what its constructor gets; plain JSON values.
+        python: interpreter to run it with; the benchmark's packages must be importable there.
+        environment: variables set for it, such as the renderer's.
+        deadlines: how long it may be silent.
+    """
+
+    simulator: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    deadlines: Deadlines = Deadlines()
+
+
+class SimulatorProcess:
+    """A simulator in a process of its own.
+
+    The process starts at the first call. When a call fails in a way that leaves the simulator's state in doubt,
+    the process is killed and the next call starts a new one.
+
+    Args:
+        spec: how to start it.
+        log: file that gets its standard output and error.
+    """
+
+    def __init__(self, spec: SimulatorSpec, log: Path) -> None:
+        self.spec = spec
+        self.log = log
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, or ``None`` while no process runs."""
+        return self._child.pid if self._child else None
+
+    def load(self, episode: Episode, request: Request) -> Observation:
+        """See :meth:`Simulator.load`."""
+        deadlines = self.spec.deadlines
+        seconds = deadlines.load + deadlines.picture * len(request.cameras)
+        return self._call("load", (episode, request), seconds)
+
+    def step(
+        self, actions: NDArray[np.float32], request: Request | None, film: Film | None = None
+    ) -> tuple[Progress, Observation | None]:
+        """See :meth:`Simulator.step`."""
+        pictures = len(request.cameras) if request else 0
+        pictures += len(actions) // film.every if film else 0
+        deadlines = self.spec.deadlines
+        seconds = 10.0 + deadlines.step * len(actions) + deadlines.picture * pictures
+        progress, observation = self._call("step", (actions, request, film), seconds)
+        return progress, observation
+
+    def snapshot(self) -> bytes:
+        """See :meth:`Simulator.snapshot`."""
+        return self._call("snapshot", (), self.spec.deadlines.load)
+
+    def restore(self, blob: bytes) -> Observation:
+        """See :meth:`Simulator.restore`."""
+        return self._call("restore", (blob,), self.spec.deadlines.load)
+
+    def fingerprint(self) -> dict[str, str]:
+        """See :meth:`Simulator.fingerprint`."""
+        return self._call("fingerprint", (), self.spec.deadlines.load)
+
+    def versions(self) -> dict[str, str]:
+        """See :meth:`Simulator.versions`."""
+        return self._call("versions", (), self.spec.deadlines.start)
+
+    def close(self) -> None:
+        """End the process; safe to call at any time, more than once."""
+        if self._channel:
+            self._channel.close()
+            self._channel = None
+        if self._child:
+            # Nothing in it is worth waiting for, and a renderer may hang in its teardown.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait()
+            self._child = None
+
+    def __enter__(self) -> SimulatorProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> Channel:
+        ours, theirs = socket.socketpair()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        mode = "ab" if self.log.exists() and self.log.stat().st_size < _LOG_LIMIT else "wb"
+        with open_arena() as arena, theirs, self.log.open(mode) as log:
+            command = [
+                *(self.spec.python, "-m", "wam_eval.sim.child"),
+                *("--simulator", self.spec.simulator),
+                *("--settings", json.dumps(dict(self.spec.settings))),
+                *("--socket", str(theirs.fileno()), "--arena", str(arena.fileno())),
+            ]
+            try:
+                self._child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(),
+                    pass_fds=(theirs.fileno(), arena.fileno()),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SimulatorError(f"cannot start the simulator with {self.spec.python!r}: {error}") from error
+            self._channel = Channel(ours, arena.fileno(), places_arrays=False)
+        self._answer("start", self.spec.deadlines.start)
+        return self._channel
+
+    def _environment(self) -> dict[str, str]:
+        package = str(Path(wam_eval.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        return {
+            **os.environ,
+            "PYTHONPATH": path,
+            "CUDA_VISIBLE_DEVICES": "",  # EGL and CUDA in one process abort on some systems
+            # One simulator is one core's work; without these every BLAS call spreads over all of them.
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            **self.spec.environment,
+        }
+
+    def _call(self, call: str, arguments: tuple[Any, ...], seconds: float) -> Any:
+        channel = self._channel or self._start()
+        try:
+            channel.send((call, arguments))
+        except OSError:
+            raise self._dead(call) from None
+        return self._answer(call, seconds)
+
+    def _answer(self, call: str, seconds: float) -> Any:
+        assert self._channel is not None
+        try:
+            answer = self._channel.receive(seconds)
+        except TimeoutError:
+            self.close()
+            raise SimulatorTimeout(
+                f"the simulator was silent for {seconds:.0f} s in {call!r} and was killed; its log: {self.log}"
+            ) from None
+        except (EOFError, OSError):
+            raise self._dead(call) from None
+        if "error" in answer:
+            self.close()
+            raise SimulatorError(f"{answer['error']} (in {call!r}; the simulator's log: {self.log})")
+        return answer["value"]
+
+    def _dead(self, call: str) -> SimulatorError:
+        status: object = "unknown"
+        if self._child:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = self._child.wait(timeout=5)
+        self.close()
+        if isinstance(status, int) and status < 0:
+            status = f"signal {signal.Signals(-status).name}"
+        return SimulatorError(f"the simulator died in {call!r} (exit status {status}); its log: {self.log}")

@@ -1,0 +1,116 @@
+"""The wire between a worker and a simulator process: framed msgpack, large arrays in shared memory.
+
+One side calls, the other answers, one message at a time. The answering side may place arrays in the arena, a
+block of memory both have mapped; they stay valid until its next message, so the reader copies them out.
+Needs numpy and msgpack only, since a simulator may live in an old interpreter.
+"""
+
+from __future__ import annotations
+
+import mmap
+import socket
+import struct
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from wam_eval.episode import Episode
+from wam_eval.observation import Film, Observation, Privileged, Progress, Request
+
+ARENA_BYTES = 16 * 2**20
+_INLINE_BYTES = 4096  # smaller arrays travel in the message itself
+_HEADER = struct.Struct(">Q")
+_ARRAY, _PLACED, _VALUE = 1, 2, 3
+_VALUES = {cls.__name__: cls for cls in (Episode, Request, Film, Observation, Privileged, Progress)}
+
+
+def open_arena() -> Any:
+    """An unlinked file of :data:`ARENA_BYTES` to be mapped by both sides; the kernel frees it with them."""
+    folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the process that it serves
+    file.truncate(ARENA_BYTES)
+    return file
+
+
+class Channel:
+    """One end of the wire.
+
+    Args:
+        sock: a connected stream socket.
+        arena_fd: file descriptor of the arena.
+        places_arrays: whether this end puts large arrays into the arena (only one of the two may).
+    """
+
+    def __init__(self, sock: socket.socket, arena_fd: int, places_arrays: bool) -> None:
+        self._sock = sock
+        self._arena = mmap.mmap(arena_fd, ARENA_BYTES)
+        self._places_arrays = places_arrays
+        self._used = 0
+
+    def send(self, message: Any) -> None:
+        """Send a message of plain values, arrays and the nouns of this package."""
+        self._used = 0
+        body = msgpack.packb(message, default=self._encode)
+        self._sock.sendall(_HEADER.pack(len(body)) + body)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """Wait for a message.
+
+        Raises:
+            TimeoutError: nothing complete arrived within ``timeout`` seconds.
+            EOFError: the other end is gone.
+        """
+        self._sock.settimeout(timeout)
+        (length,) = _HEADER.unpack(self._read(_HEADER.size))
+        return msgpack.unpackb(self._read(length), ext_hook=self._decode, strict_map_key=False)
+
+    def close(self) -> None:
+        """Close this end; the other sees the end of the stream."""
+        self._sock.close()
+
+    def _read(self, count: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < count:
+            part = self._sock.recv(min(count - len(parts), 1 << 20))
+            if not part:
+                raise EOFError("the other end closed the connection")
+            parts += part
+        return bytes(parts)
+
+    def _encode(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return self._encode_array(value)
+        if isinstance(value, np.generic):
+            return value.item()
+        if type(value).__name__ in _VALUES:
+            plain = [type(value).__name__, [getattr(value, f.name) for f in fields(value)]]
+            return msgpack.ExtType(_VALUE, msgpack.packb(plain, default=self._encode))
+        raise TypeError(f"cannot send a {type(value).__name__}")
+
+    def _encode_array(self, array: np.ndarray) -> msgpack.ExtType:
+        head = [array.dtype.str, list(array.shape)]
+        start = -(-self._used // 64) * 64
+        if not self._places_arrays or array.nbytes < _INLINE_BYTES or start + array.nbytes > ARENA_BYTES:
+            return msgpack.ExtType(_ARRAY, msgpack.packb([*head, array.tobytes()]))
+        self._used = start + array.nbytes
+        self._arena[start : self._used] = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        return msgpack.ExtType(_PLACED, msgpack.packb([*head, start]))
+
+    def _decode(self, code: int, data: bytes) -> Any:
+        if code == _VALUE:
+            name, values = msgpack.unpackb(data, ext_hook=self._decode, strict_map_key=False)
+            return _VALUES[name](*(_freeze(value) for value in values))
+        dtype, shape, rest = msgpack.unpackb(data)
+        if code == _ARRAY:
+            return np.frombuffer(rest, dtype=dtype).reshape(shape).copy()
+        count = int(np.prod(shape, dtype=np.int64))
+        return np.frombuffer(self._arena, dtype=dtype, count=count, offset=rest).reshape(shape).copy()
+
+
+def _freeze(value: Any) -> Any:
+    """Lists inside our values are tuples; msgpack does not tell them apart."""
+    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
