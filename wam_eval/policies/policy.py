@@ -17,6 +17,13 @@ class NotSupported(Exception):
     """
 
 
+class PolicyUnavailable(Exception):
+    """Raised by a policy that cannot answer anyone any more, such as a server that is gone.
+
+    The run stops, without a record of the episodes in flight, and can be continued by the same command.
+    """
+
+
 @dataclass(frozen=True)
 class PolicySpec:
     """What a policy needs and gives.
@@ -26,14 +33,12 @@ class PolicySpec:
         action_dim: length d of one action.
         execute: how many actions of a chunk are executed before it is asked again.
         privileged: whether it reads the simulator's own state.
-        gpus: GPUs (or a share of one) that a loaded policy takes.
     """
 
     cameras: tuple[str, ...] = ()
     action_dim: int = 7
     execute: int = 1
     privileged: bool = False
-    gpus: float = 0.0
 
     @property
     def request(self) -> Request:

@@ -1,0 +1,1 @@
+"""Report: pure functions from numbers to tables."""

@@ -17,7 +17,8 @@ def privileged_state(env: Any) -> Privileged:
     """Poses of everything movable, fixed or marked in a LIBERO scene, with joints and the goal.
 
     Regions defined by the task file are named as there, such as ``basket_1_contain_region``. The pose of
-    an object is that of its root body; a drawer's region moves with the drawer.
+    an object is that of its root body; a drawer's region moves with the drawer. The joint ``gripper`` is
+    the distance in metres between the fingertips, 0.08 when open.
 
     Args:
         env: a LIBERO ``BDDLBaseDomain`` environment, after its reset.
@@ -35,7 +36,10 @@ def privileged_state(env: Any) -> Privileged:
         site = model.site_name2id(name)
         poses[name] = site_pose(data, site)
         regions[name] = np.array(model.site_size[site], dtype=np.float64)
-    poses["gripper"] = site_pose(data, env.robots[0].eef_site_id)
+    robot = env.robots[0]
+    poses["gripper"] = site_pose(data, robot.eef_site_id)
+    left, right = (data.get_joint_qpos(joint) for joint in robot.gripper_joints)
+    joints["gripper"] = float(left - right)
     goal = tuple(tuple(predicate) for predicate in env.parsed_problem["goal_state"])
     return Privileged(poses=poses, regions=regions, joints=joints, goal=goal)
 

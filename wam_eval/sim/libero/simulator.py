@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from wam_eval.episode import Episode
 from wam_eval.observation import Film, Observation, Progress, Request
+from wam_eval.sim.libero import PACKAGES
 from wam_eval.sim.libero.init_states import read_init_states
 from wam_eval.sim.libero.package import init_states_file
 from wam_eval.sim.libero.scene import Scene
 from wam_eval.sim.libero.snapshot import restore_snapshot, take_snapshot
 from wam_eval.sim.simulator import Simulator
 
-PACKAGES = ("mujoco", "robosuite", "hf-libero", "bddl", "numpy")
+
 
 
 class LiberoSimulator(Simulator):

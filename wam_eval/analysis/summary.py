@@ -1,0 +1,125 @@
+"""Summary of a run: successes, rates with intervals, and coverage, by task and by suite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from wam_eval.analysis.statistics import wilson
+from wam_eval.episode import Outcome
+from wam_eval.runner.folder import RunCard
+from wam_eval.runner.ledger import Record
+
+
+class Rate(BaseModel):
+    """A success rate with what is needed to judge it.
+
+    Attributes:
+        planned: episodes planned.
+        n: episodes that count, successes and failures.
+        successes: of these.
+        rate: successes / n, ``None`` while n is 0.
+        low, high: Wilson 95 % interval of the rate.
+        coverage: n / planned.
+        outcomes: number of episodes by outcome; those without a record are not in it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    planned: int
+    n: int
+    successes: int
+    rate: float | None
+    low: float
+    high: float
+    coverage: float
+    outcomes: dict[str, int]
+
+
+class TaskRate(Rate):
+    """The rate of one task."""
+
+    task: int
+    name: str
+
+
+class SuiteRate(Rate):
+    """The rate of an elementary suite, over its episodes, and those of its tasks."""
+
+    suite: str
+    protocol: str
+    protocol_sha256: str
+    assets: str
+    tasks: list[TaskRate]
+
+
+class Summary(BaseModel):
+    """``summary.json``.
+
+    Attributes:
+        average: mean of the suites' rates, where there are several and all have one.
+        complete: whether every planned episode counts.
+        publishable: whether all suites used official assets.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    policy: str
+    suites: list[SuiteRate]
+    average: float | None
+    complete: bool
+    publishable: bool
+
+
+def summarize(card: RunCard, records: Sequence[Record]) -> Summary:
+    """Summarise a run; pure, and the same for any order of the records."""
+    suites = [_suite_rate(card, suite, records) for suite in sorted(card.selection, key=list(card.selection).index)]
+    rates = [suite.rate for suite in suites]
+    known = [rate for rate in rates if rate is not None]
+    return Summary(
+        run=card.run,
+        policy=card.policy["title"],
+        suites=suites,
+        average=sum(known) / len(known) if len(known) == len(suites) > 1 else None,
+        complete=all(suite.n == suite.planned for suite in suites),
+        publishable=all(protocol.publishable for protocol in card.protocols.values()),
+    )
+
+
+def _suite_rate(card: RunCard, suite: str, records: Iterable[Record]) -> SuiteRate:
+    selection = card.selection[suite]
+    mine = [r for r in records if r.suite == suite and r.index < selection.get(r.task, 0)]
+    names = {r.task: r.task_name for r in mine}
+    tasks = [
+        TaskRate(task=task, name=names.get(task, ""), **_rate(count, [r for r in mine if r.task == task]))
+        for task, count in sorted(selection.items())
+    ]
+    protocol = card.protocols[suite]
+    return SuiteRate(
+        suite=suite,
+        protocol=protocol.card,
+        protocol_sha256=card.hashes[suite],
+        assets=protocol.assets.kind,
+        tasks=tasks,
+        **_rate(sum(selection.values()), mine),
+    )
+
+
+def _rate(planned: int, records: Sequence[Record]) -> dict[str, object]:
+    outcomes = Counter(r.outcome for r in records)
+    successes = outcomes[Outcome.SUCCESS]
+    n = successes + outcomes[Outcome.FAILURE]
+    low, high = wilson(successes, n)
+    return {
+        "planned": planned,
+        "n": n,
+        "successes": successes,
+        "rate": successes / n if n else None,
+        "low": low,
+        "high": high,
+        "coverage": n / planned if planned else 0.0,
+        "outcomes": {outcome.value: count for outcome, count in sorted(outcomes.items())},
+    }

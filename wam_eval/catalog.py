@@ -1,0 +1,194 @@
+"""Finds, reads and checks the YAML files of suites/ and policies/.
+
+In a clone the folders are read where they stand; an installed wheel carries them inside the package. Folders named
+in ``WAM_EVAL_PATH`` (each with ``suites/`` or ``policies/`` in it) come before them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wam_eval.errors import UserError, unknown
+
+PACKAGE = Path(__file__).resolve().parent
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Card(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskCard(_Card):
+    """One task: the benchmark's name for it, and the sentence policies are given."""
+
+    name: str
+    instruction: str
+
+
+class ProtocolCard(_Card):
+    """A way of evaluating a benchmark, as some paper or repository does it."""
+
+    source: str
+    seed: int
+    settings: dict[str, Any]
+    rules: dict[str, str]
+
+
+class BenchmarkCard(_Card):
+    """What the suites of a benchmark share.
+
+    Attributes:
+        simulator: package that plays it; see :mod:`wam_eval.sim`.
+        python: interpreter of the simulator processes; ours if absent.
+        assets: path of the benchmark's assets; searched for if absent.
+        default_protocol: name of the card used when none is asked for.
+        protocols: cards by name.
+    """
+
+    simulator: str
+    python: str | None = None
+    assets: str | None = None
+    default_protocol: str
+    protocols: dict[str, ProtocolCard]
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> BenchmarkCard:
+        if self.default_protocol not in self.protocols:
+            raise ValueError(f"default_protocol {self.default_protocol!r} is none of the protocols")
+        return self
+
+
+class SuiteCard(_Card):
+    """A suite: either ``suites`` (a group of others) or tasks of a benchmark.
+
+    Attributes:
+        title: name for people and tables.
+        suites: names of the elementary suites of a group, in order.
+        benchmark: name of a file in ``suites/benchmarks``.
+        step_limits: protocol card -> control steps.
+        trials: episodes per task of the full suite.
+        tasks: in official order.
+    """
+
+    title: str
+    suites: tuple[str, ...] = ()
+    benchmark: str | None = None
+    step_limits: dict[str, int] = Field(default_factory=dict)
+    trials: int = Field(default=0, ge=0)
+    tasks: tuple[TaskCard, ...] = ()
+
+    @model_validator(mode="after")
+    def _group_or_tasks(self) -> SuiteCard:
+        if bool(self.suites) == bool(self.tasks):
+            raise ValueError("a suite has either `suites` or `tasks`")
+        if self.tasks and not (self.benchmark and self.trials):
+            raise ValueError("a suite with `tasks` needs `benchmark` and `trials`")
+        return self
+
+
+class PolicyCard(_Card):
+    """A policy: which class, with which settings.
+
+    Attributes:
+        title: name for people and tables.
+        policy: ``module:Class`` of a :class:`wam_eval.policies.policy.Policy`.
+        settings: keyword arguments of its constructor.
+        checkpoint: what ``--ckpt`` means for it, in words; a policy without this line takes none.
+        gpus: GPUs, or the share of one, that a worker with it takes.
+    """
+
+    title: str
+    policy: str = Field(pattern=r"^[\w.]+:\w+$")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: str | None = None
+    gpus: float = Field(default=0.0, ge=0.0)
+
+
+def folders(kind: str) -> list[Path]:
+    """Folders that hold the YAML files of a kind (``suites``, ``policies``), the user's own first."""
+    own = [Path(part) / kind for part in os.environ.get("WAM_EVAL_PATH", "").split(os.pathsep) if part]
+    candidates = [*own, PACKAGE.parent / kind, PACKAGE / "data" / kind]
+    return [folder for folder in candidates if folder.is_dir() and folder != PACKAGE / kind]
+
+
+def names(kind: str) -> list[str]:
+    """Names of all YAML files of a kind."""
+    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.yaml")})
+
+
+def load_suite(name: str) -> SuiteCard:
+    """Read a suite by name. Raises :class:`UserError` for an unknown name or a faulty file."""
+    return read_yaml(_find("suites", "suite", name), SuiteCard)
+
+
+def load_policy(name: str) -> PolicyCard:
+    """Read a policy by name, or from the path of a YAML file."""
+    if name.endswith((".yaml", ".yml")):
+        return read_yaml(Path(name), PolicyCard)
+    return read_yaml(_find("policies", "policy", name), PolicyCard)
+
+
+def load_benchmark(name: str) -> BenchmarkCard:
+    """Read what the suites of a benchmark share."""
+    return read_yaml(_find("suites/benchmarks", "benchmark", name), BenchmarkCard)
+
+
+def elementary(name: str) -> list[str]:
+    """Names of the elementary suites of a suite: itself, or those of the group."""
+    return list(load_suite(name).suites) or [name]
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """Read a YAML file into a pydantic model.
+
+    Raises:
+        UserError: names the file, the line, the field, and what was expected there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    try:
+        return model.model_validate(values if values is not None else {})
+    except ValidationError as error:
+        raise UserError("\n".join(_describe(path, root, fault) for fault in error.errors())) from error
+
+
+def _find(kind: str, noun: str, name: str) -> Path:
+    for folder in folders(kind):
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    raise unknown(noun, name, names(kind))
+
+
+def _describe(path: Path, root: yaml.Node | None, fault: Any) -> str:
+    line = 1
+    node = root
+    for part in fault["loc"]:
+        node, line = _descend(node, part, line)
+    field = ".".join(str(part) for part in fault["loc"]) or "file"
+    got = "" if fault["type"] == "missing" else f" (found {fault['input']!r:.60})"
+    return f"{path}:{line}: {field}: {fault['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _descend(node: yaml.Node | None, part: str | int, line: int) -> tuple[yaml.Node | None, int]:
+    """The child of a YAML node and its line; the parent's line where there is no such child."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return value, key.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part].start_mark.line + 1
+    return None, line

@@ -1,0 +1,165 @@
+"""The command line: parses, calls, prints. No logic."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from wam_eval.errors import UserError
+
+app = typer.Typer(
+    help="Evaluation of World Action Models and other robot policies in simulation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+Suite = Annotated[str, typer.Option(help="Suite to play; `wam-eval list suites`.")]
+Protocol = Annotated[str | None, typer.Option(help="Protocol card; the benchmark's default if absent.")]
+Tasks = Annotated[str | None, typer.Option(help="Tasks of each suite: 0,3,5-7 or names. All if absent.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    suite: Suite,
+    policy: Annotated[str, typer.Option(help="Policy, or the path of its YAML; `wam-eval list policies`.")],
+    ckpt: Annotated[str | None, typer.Option(help="Checkpoint; what that is stands in the policy's YAML.")] = None,
+    protocol: Protocol = None,
+    tasks: Tasks = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes per task; all of the suite's if absent.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray workers; one per GPU or node if absent.")] = None,
+    name: Annotated[str | None, typer.Option("--run", help="Name of the run; made from the others if absent.")] = None,
+    video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
+    retry_errors: Annotated[bool, typer.Option(help="Play episodes again that ended in an error.")] = False,
+) -> None:
+    """Evaluate a policy on a suite. The same command continues a run that was stopped."""
+    from wam_eval import catalog
+    from wam_eval.errors import unknown
+    from wam_eval.report.tables import terminal_of
+    from wam_eval.runner.plan import plan_run
+    from wam_eval.runner.results import write_results
+    from wam_eval.runner.run import RunRequest, default_name, execute
+
+    if video not in ("none", "failures", "all"):
+        raise unknown("value of --video", video, ("none", "failures", "all"))
+    card = catalog.load_policy(policy)
+    plans = plan_run(suite, protocol, tasks, episodes)
+    for note in sorted({plan.protocol.assets.detail for plan in plans}):
+        console.print(f"Assets: {note}", highlight=False)
+    request = RunRequest(
+        name=name or default_name(suite, policy, plans[0].protocol.card, ckpt),
+        plans=plans,
+        policy_name=policy,
+        policy=card,
+        checkpoint=ckpt,
+        workers=workers,
+        video=video,
+        retry_errors=retry_errors,
+        command=sys.argv,
+    )
+    try:
+        folder = execute(request)
+    except KeyboardInterrupt:
+        console.print("Stopped. Finished episodes are kept; the same command continues this run.")
+        raise typer.Exit(130) from None
+    console.print(terminal_of(write_results(folder)))
+    console.print(f"Saved in {folder.path}", highlight=False)
+
+
+@app.command()
+def show(run: str, as_json: AsJson = False) -> None:
+    """Show the table of a run, finished or not."""
+    from wam_eval.report.tables import terminal_of
+    from wam_eval.runner.folder import RunFolder
+    from wam_eval.runner.results import summary_of
+
+    summary = summary_of(RunFolder(run))
+    if as_json:
+        print(summary.model_dump_json(indent=1))
+    else:
+        console.print(terminal_of(summary))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="suites, policies, tasks or runs")],
+    suite: Annotated[str, typer.Option(help="For tasks: of which suite.")] = "libero",
+    as_json: AsJson = False,
+) -> None:
+    """List suites, policies, tasks or runs."""
+    from wam_eval import listing
+    from wam_eval.errors import unknown
+
+    kinds = {
+        "suites": listing.suites,
+        "policies": listing.policies,
+        "tasks": lambda: listing.tasks(suite),
+        "runs": listing.runs,
+    }
+    if what not in kinds:
+        raise unknown("thing to list", what, kinds)
+    rows = kinds[what]()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        console.print(listing.table(rows))
+
+
+@app.command()
+def play(run: str, key: str) -> None:
+    """Play one episode of a run again, with a video, and say whether its outcome repeats."""
+    from wam_eval.runner.again import play_again
+
+    again = play_again(run, key)
+    console.print(f"then: {again.then}\nnow:  {again.now}", highlight=False)
+    console.print("The outcome repeats." if again.repeats else "[bold]The outcome does not repeat.[/bold]")
+    if again.video:
+        console.print(f"Video: {again.video}", highlight=False)
+    raise typer.Exit(0 if again.repeats else 1)
+
+
+@app.command()
+def fingerprint(suite: Annotated[str, typer.Argument()], tasks: Tasks = None, as_json: AsJson = False) -> None:
+    """Hash what the simulator does with fixed actions, to tell two machines apart."""
+    from wam_eval import listing
+    from wam_eval.sim.fingerprint import fingerprint_suite
+
+    prints = fingerprint_suite(suite, tasks)
+    if as_json:
+        print(json.dumps(prints, indent=1))
+    else:
+        console.print(listing.fingerprints(prints))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: what is fine, what is not, and what to type."""
+    from wam_eval.doctor import diagnose, render
+
+    findings = diagnose()
+    console.print(render(findings))
+    raise typer.Exit(1 if any(finding.status == "fail" for finding in findings) else 0)
+
+
+def main() -> None:
+    """Entry point of ``wam-eval``: a user's mistake is a message, not a traceback."""
+    from wam_eval.sim.gl import RendererError
+    from wam_eval.sim.process import SimulatorError
+
+    try:
+        app()
+    except (UserError, RendererError, SimulatorError) as error:
+        print(f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:2])}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

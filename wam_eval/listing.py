@@ -1,0 +1,95 @@
+"""Lists of what there is: suites, policies, tasks, runs; as plain rows and as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from wam_eval import catalog
+
+Row = dict[str, Any]
+
+
+def suites() -> list[Row]:
+    """One row per suite."""
+    rows = []
+    for name in catalog.names("suites"):
+        card = catalog.load_suite(name)
+        parts = [catalog.load_suite(part) for part in catalog.elementary(name)]
+        rows.append(
+            {
+                "suite": name,
+                "title": card.title,
+                "tasks": sum(len(part.tasks) for part in parts),
+                "episodes": sum(len(part.tasks) * part.trials for part in parts),
+                "protocols": ", ".join(sorted({p for part in parts for p in part.step_limits})),
+                "consists of": ", ".join(card.suites),
+            }
+        )
+    return rows
+
+
+def policies() -> list[Row]:
+    """One row per policy."""
+    return [
+        {"policy": name, "title": card.title, "GPUs": card.gpus, "checkpoint": card.checkpoint or ""}
+        for name in catalog.names("policies")
+        for card in [catalog.load_policy(name)]
+    ]
+
+
+def tasks(suite: str) -> list[Row]:
+    """One row per task of a suite."""
+    return [
+        {"suite": part, "task": index, "name": task.name, "instruction": task.instruction}
+        for part in catalog.elementary(suite)
+        for index, task in enumerate(catalog.load_suite(part).tasks)
+    ]
+
+
+def runs() -> list[Row]:
+    """One row per run."""
+    from wam_eval.runner.folder import RunFolder, run_names
+    from wam_eval.runner.results import summary_of
+
+    rows = []
+    for name in run_names():
+        summary = summary_of(RunFolder(name))
+        rows.append(
+            {
+                "run": name,
+                "policy": summary.policy,
+                "suites": ", ".join(suite.suite for suite in summary.suites),
+                "episodes": f"{sum(s.n for s in summary.suites)}/{sum(s.planned for s in summary.suites)}",
+                "successes": sum(suite.successes for suite in summary.suites),
+                "assets": ", ".join(sorted({suite.assets for suite in summary.suites})),
+            }
+        )
+    return rows
+
+
+def fingerprints(prints: list[Row]) -> Table:
+    """Fingerprints, each hash by its first digits."""
+    rows = [
+        {
+            "suite": entry["suite"],
+            "task": entry["task"],
+            "index": entry["index"],
+            "fixtures": entry["fixtures"][:8],
+            **{f"state {when}": digest[:8] for when, digest in entry["state"].items()},
+            **{camera: digest[:8] for camera, digest in entry["frames"].items()},
+        }
+        for entry in prints
+    ]
+    return table(rows)
+
+
+def table(rows: list[Row]) -> Table:
+    """Rows as a table for the terminal."""
+    result = Table()
+    for column in rows[0] if rows else ["nothing yet"]:
+        result.add_column(column, overflow="fold")
+    for row in rows:
+        result.add_row(*(str(value) for value in row.values()))
+    return result

@@ -1,0 +1,61 @@
+"""Makes a policy from its card: imports the class, checks the settings, constructs it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from wam_eval.catalog import PolicyCard
+from wam_eval.errors import UserError, unknown
+from wam_eval.policies.policy import Policy
+
+
+def policy_arguments(card: PolicyCard, checkpoint: str | None) -> dict[str, Any]:
+    """The keyword arguments of the policy's constructor, checked against its signature.
+
+    Raises:
+        UserError: a checkpoint that the policy does not take or needs, or a setting it does not know.
+    """
+    arguments = dict(card.settings)
+    if checkpoint is not None:
+        if card.checkpoint is None:
+            raise UserError(f"policy {card.title!r} takes no checkpoint")
+        arguments["checkpoint"] = checkpoint
+    elif card.checkpoint and "checkpoint" not in arguments:
+        raise UserError(f"policy {card.title!r} needs --ckpt (CKPT=…): {card.checkpoint}")
+    parameters = inspect.signature(policy_class(card)).parameters
+    for name in arguments:
+        if name not in parameters:
+            raise unknown(f"setting of {card.policy}", name, parameters)
+    return arguments
+
+
+def policy_class(card: PolicyCard) -> type[Policy]:
+    """Import the class that a card names.
+
+    Raises:
+        UserError: it cannot be imported, or is no policy.
+    """
+    module, _, name = card.policy.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"policy {card.policy!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        raise UserError(f"{card.policy} is not a wam_eval.policies.policy.Policy")
+    return found
+
+
+def checkpoint_digest(checkpoint: str | None) -> str | None:
+    """SHA-256 of a checkpoint: of the file, or of a folder's names and contents; ``None`` where it is no path."""
+    if checkpoint is None or not Path(checkpoint).exists():
+        return None
+    path = Path(checkpoint)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    listing = [f"{checkpoint_digest(str(p))}  {p.relative_to(path)}\n" for p in sorted(path.rglob("*")) if p.is_file()]
+    return hashlib.sha256("".join(listing).encode()).hexdigest()

@@ -1,0 +1,83 @@
+"""The protocol of a run: everything that changes a score and is not the policy, with its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class AssetsCard(BaseModel):
+    """Which assets a simulator used.
+
+    Attributes:
+        kind: ``official``, ``partial`` (a tree that differs from the official one) or ``stand-in`` (ours).
+        digest: SHA-256 over the tree's files, or the version of the stand-ins.
+        detail: one line for people; not hashed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    digest: str
+    detail: str = ""
+
+
+class Protocol(BaseModel):
+    """How the episodes of one elementary suite are played and scored.
+
+    Attributes:
+        card: name of the protocol card, such as ``openvla``.
+        suite: the elementary suite it is for.
+        source: where the card's numbers come from; not hashed.
+        step_limit: control steps a policy may take.
+        trials: episodes per task of the full suite.
+        seed: seed of the simulator's random state before each reset.
+        settings: numbers that the simulator is given (settle steps, resolution, cameras ...).
+        rules: what the simulator does by construction (orientation, success, instruction ...), in words.
+        versions: packages whose change could change a score.
+        assets: which assets.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    card: str
+    suite: str
+    source: str
+    step_limit: int
+    trials: int
+    seed: int
+    settings: dict[str, Any]
+    rules: dict[str, str]
+    versions: dict[str, str]
+    assets: AssetsCard
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and compared, as plain values."""
+        return self.model_dump(mode="json", exclude={"card": True, "source": True, "assets": {"detail"}})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON form (sorted keys, no spaces)."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def publishable(self) -> bool:
+        """Whether results may stand beside published ones: only with the official assets."""
+        return self.assets.kind == "official"
+
+
+def differences(left: Protocol, right: Protocol) -> list[tuple[str, Any, Any]]:
+    """Fields in which two protocols differ: dotted name, left value, right value (``None`` where absent)."""
+    first, second = _flatten(left.canonical()), _flatten(right.canonical())
+    names = sorted(first.keys() | second.keys())
+    return [(n, first.get(n), second.get(n)) for n in names if first.get(n) != second.get(n)]
+
+
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {k: v for key, item in value.items() for k, v in _flatten(item, f"{name}.{key}" if name else key).items()}

@@ -1,0 +1,81 @@
+"""Plays one episode of an earlier run again, in this process, and compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wam_eval import catalog
+from wam_eval.catalog import PolicyCard
+from wam_eval.episode import Episode
+from wam_eval.errors import UserError, unknown
+from wam_eval.runner.folder import RunCard, RunFolder
+from wam_eval.runner.ledger import Record, read_ledger
+from wam_eval.runner.worker import ForeignInstallation, Worker, WorkerPlan
+
+
+@dataclass(frozen=True)
+class Again:
+    """An episode's outcome then and now, in words, and whether they agree.
+
+    Attributes:
+        video: the MP4 file of the new attempt, if it came to one.
+    """
+
+    then: str
+    now: str
+    repeats: bool
+    video: Path | None
+
+
+def play_again(run: str, key: str) -> Again:
+    """Play an episode of a run once more, with the run's policy and protocol.
+
+    Raises:
+        UserError: no such run or episode, or this machine plays by another protocol.
+    """
+    folder = RunFolder(run)
+    card = folder.read()
+    records = {record.key: record for record in read_ledger(folder.ledger)[0]}
+    if key not in records:
+        raise unknown(f"episode of run {run}", key, records)
+    record = records[key]
+    try:
+        worker = Worker(_plan(folder, card, record.suite))
+    except ForeignInstallation as error:
+        raise UserError(str(error)) from error
+    try:
+        attempt, content = worker.play(0, _episode(record, card.protocols[record.suite].step_limit))
+    finally:
+        worker.close()
+    return Again(
+        then=f"{record.outcome.value} after {record.steps} steps",
+        now=f"{attempt.outcome.value} after {attempt.steps} steps" + (f": {attempt.error}" if attempt.error else ""),
+        repeats=(record.outcome, record.steps) == (attempt.outcome, attempt.steps),
+        video=folder.write_video(key, content) if content else None,
+    )
+
+
+def _plan(folder: RunFolder, card: RunCard, suite: str) -> WorkerPlan:
+    benchmark = catalog.load_benchmark(str(catalog.load_suite(suite).benchmark))
+    return WorkerPlan(
+        policy=PolicyCard(title=card.policy["title"], policy=card.policy["class"]),
+        arguments=card.policy["settings"],
+        benchmarks={suite: benchmark},
+        protocols={suite: card.protocols[suite]},
+        video="all",
+        logs=str(folder.path / "logs"),
+    )
+
+
+def _episode(record: Record, step_limit: int) -> Episode:
+    return Episode(
+        suite=record.suite,
+        task=record.task,
+        condition=record.condition,
+        index=record.index,
+        task_name=record.task_name,
+        instruction=record.instruction,
+        seed=record.seed,
+        step_limit=step_limit,
+    )

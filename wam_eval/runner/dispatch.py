@@ -1,0 +1,190 @@
+"""Hands episodes to workers and takes their results, through the death of simulators, workers and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from wam_eval.episode import Episode, Outcome
+from wam_eval.errors import UserError
+from wam_eval.policies.policy import PolicyUnavailable
+from wam_eval.runner.cluster import Size, start_worker
+from wam_eval.runner.rollout import Attempt
+from wam_eval.runner.schedule import Schedule
+from wam_eval.runner.worker import ForeignInstallation, WorkerPlan
+
+ATTEMPTS = 3
+"""Infrastructure errors are retried twice, then recorded."""
+
+RETRIED = (Outcome.SIMULATOR_ERROR, Outcome.TIMEOUT)
+_WORKER_DEATHS = 5  # in a row, without a finished episode between them
+_PLACEMENT_SECONDS = 120.0
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker as the dispatcher sees it: its actor, and the scene that each slot has built."""
+
+    actor: Any
+    ready: Any
+    idle: list[int] = field(default_factory=list)
+    scenes: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Playing:
+    worker: _Worker
+    slot: int
+    episode: Episode
+    attempt: int
+
+
+class Dispatcher:
+    """Plays episodes on workers.
+
+    Args:
+        plan, size: of the workers.
+        finished: called with an episode, the number of the attempt, its result, and a video or ``None``; the next
+            episode of that slot is handed out when it returns.
+        lost: called with an episode's key, the number of the attempt, and what happened, when it will be repeated.
+        started: called with a worker's description.
+    """
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        size: Size,
+        finished: Callable[[Episode, int, Attempt, bytes | None], None],
+        lost: Callable[[str, int, str], None],
+        started: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._plan, self._size = plan, size
+        self._finished, self._lost, self._started = finished, lost, started
+        self._workers: list[_Worker] = []
+        self._playing: dict[Any, _Playing] = {}
+        self._attempts: dict[str, int] = {}
+        self._deaths = 0
+
+    def run(self, episodes: Iterable[Episode]) -> None:
+        """Play all episodes.
+
+        Raises:
+            UserError: no worker can be started, or workers keep dying.
+            PolicyUnavailable: the policy cannot answer any more.
+        """
+        schedule = Schedule(episodes)
+        self._workers = [self._start() for _ in range(min(self._size.workers, len(schedule)))]
+        waited = 0.0
+        while schedule or self._playing:
+            self._hand_out(schedule)
+            waiting = {worker.ready: worker for worker in self._workers if worker.ready is not None}
+            done, _ = ray.wait([*self._playing, *waiting], num_returns=1, timeout=5.0)
+            waited = 0.0 if done or self._playing else waited + 5.0
+            if waited >= _PLACEMENT_SECONDS:
+                raise UserError(
+                    f"no worker could be started within {_PLACEMENT_SECONDS:.0f} s: Ray has no room for "
+                    f"{self._size.cpus:g} CPUs and {self._size.gpus:g} GPUs (see `ray status`)"
+                )
+            for ref in done:
+                if ref in waiting:
+                    self._greet(waiting[ref], schedule)
+                elif ref in self._playing:  # may have gone with its worker
+                    self._take(ref, schedule)
+
+    def stop(self) -> None:
+        """End the workers, and with them their simulators."""
+        for worker in self._workers:
+            ray.kill(worker.actor)
+
+    def _start(self) -> _Worker:
+        actor = start_worker(self._plan, self._size)
+        return _Worker(actor, ready=actor.describe.remote())
+
+    def _hand_out(self, schedule: Schedule) -> None:
+        for worker in self._workers:
+            while worker.idle:
+                slot = worker.idle[0]
+                episode = schedule.take(worker.scenes.get(slot))
+                if episode is None:
+                    return
+                worker.idle.remove(slot)
+                worker.scenes[slot] = episode.scene
+                ref = worker.actor.play.remote(slot, episode)
+                self._playing[ref] = _Playing(worker, slot, episode, self._attempts.get(episode.key, 0) + 1)
+
+    def _greet(self, worker: _Worker, schedule: Schedule) -> None:
+        try:
+            description = ray.get(worker.ready)
+        except RayActorError as error:
+            cause = _cause_at_start(error)
+            if cause:
+                raise UserError(cause) from error
+            self._bury(worker, schedule, error)
+            return
+        worker.ready = None
+        worker.idle = list(range(self._size.slots))
+        self._started(description)
+
+    def _take(self, ref: Any, schedule: Schedule) -> None:
+        playing = self._playing[ref]
+        try:
+            attempt, video = ray.get(ref)
+        except RayActorError as error:
+            self._bury(playing.worker, schedule, error)
+            return
+        except RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, PolicyUnavailable):
+                raise cause from None
+            attempt, video = Attempt(Outcome.SIMULATOR_ERROR, error=f"{type(cause).__name__}: {cause}"), None
+        del self._playing[ref]
+        playing.worker.idle.append(playing.slot)
+        schedule.done(playing.episode)
+        if attempt.outcome in RETRIED and self._repeat(playing, schedule, str(attempt.error)):
+            return
+        self._deaths = 0
+        self._finished(playing.episode, playing.attempt, attempt, video)
+
+    def _bury(self, worker: _Worker, schedule: Schedule, error: Exception) -> None:
+        """A worker is dead: give its episodes back, start another."""
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        self._deaths += 1
+        reason = f"a worker died: {_first_line(error)}"
+        if self._deaths >= _WORKER_DEATHS:
+            raise UserError(f"{self._deaths} workers died in a row; the last: {reason}")
+        for ref, playing in [(r, p) for r, p in self._playing.items() if p.worker is worker]:
+            del self._playing[ref]
+            schedule.done(playing.episode)
+            if not self._repeat(playing, schedule, reason):
+                attempt = Attempt(Outcome.SIMULATOR_ERROR, error=reason)
+                self._finished(playing.episode, playing.attempt, attempt, None)
+        self._workers.append(self._start())
+
+    def _repeat(self, playing: _Playing, schedule: Schedule, reason: str) -> bool:
+        """Give an episode back after an infrastructure error, unless it had its attempts."""
+        key = playing.episode.key
+        self._attempts[key] = playing.attempt
+        if playing.attempt >= ATTEMPTS:
+            return False
+        self._lost(key, playing.attempt, reason)
+        schedule.give_back(playing.episode)
+        return True
+
+
+def _cause_at_start(error: RayActorError) -> str | None:
+    """What the worker's constructor raised, or ``None`` where the process died of something else."""
+    cause = getattr(error, "cause", None) or error.__cause__
+    if isinstance(cause, Exception) and not isinstance(cause, RayActorError):
+        kind = "" if isinstance(cause, ForeignInstallation | UserError) else f"{type(cause).__name__}: "
+        return f"a worker could not start: {kind}{cause}"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,159 @@
+"""The folder of a run: its description, ledger, executed actions, videos and tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wam_eval.errors import UserError, unknown
+from wam_eval.protocol import Protocol, differences
+
+
+class RunCard(BaseModel):
+    """``run.json``: what a run is.
+
+    Attributes:
+        run: its name.
+        policy: name, title, class, settings, checkpoint and its SHA-256.
+        protocols: elementary suite -> protocol; ``hashes`` holds their SHA-256.
+        selection: elementary suite -> task index -> number of episodes planned so far.
+        command: the last command line.
+        versions: of this package, Python, Ray.
+        workers: where the last part of it was played.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: str
+    created: str
+    policy: dict[str, Any]
+    protocols: dict[str, Protocol]
+    hashes: dict[str, str]
+    selection: dict[str, dict[int, int]]
+    command: list[str]
+    versions: dict[str, str]
+    workers: list[dict[str, Any]] = []
+
+
+class RunFolder:
+    """Paths and files of a run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = runs_folder() / name
+
+    @property
+    def ledger(self) -> Path:
+        """``episodes.jsonl``."""
+        return self.path / "episodes.jsonl"
+
+    def exists(self) -> bool:
+        """Whether such a run was ever started."""
+        return (self.path / "run.json").is_file()
+
+    def read(self) -> RunCard:
+        """Read ``run.json``.
+
+        Raises:
+            UserError: no such run, or a broken file.
+        """
+        if not self.exists():
+            raise unknown("run", self.name, run_names())
+        try:
+            return RunCard.model_validate_json((self.path / "run.json").read_bytes())
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise UserError(f"{self.path / 'run.json'}: {where}: {fault['msg']}") from error
+
+    def write(self, card: RunCard) -> None:
+        """Write ``run.json``, whole or not at all."""
+        self.write_text("run.json", card.model_dump_json(indent=1) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the run, whole or not at all."""
+        self._replace(self.path / name, text.encode())
+
+    def write_actions(self, key: str, actions: NDArray[np.float32]) -> None:
+        """Keep an episode's executed actions, float32 (steps, d)."""
+        with tempfile.TemporaryFile() as file:
+            np.save(file, actions)
+            file.seek(0)
+            self._replace(self.actions_file(key), file.read())
+
+    def actions_file(self, key: str) -> Path:
+        """Where an episode's actions are."""
+        return self.path / "actions" / f"{key}.npy"
+
+    def write_video(self, key: str, content: bytes) -> Path:
+        """Keep an episode's video."""
+        path = self.path / "videos" / f"{key}.mp4"
+        self._replace(path, content)
+        return path
+
+    def note_incident(self, key: str, attempt: int, what: str) -> None:
+        """Append to ``incidents.jsonl`` that an attempt was lost to infrastructure and is repeated."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "key": key, "attempt": attempt, "what": what}
+        with (self.path / "incidents.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def runs_folder() -> Path:
+    """Folder of all runs: ``WAM_EVAL_RUNS``, else ``results/runs`` where we stand."""
+    return Path(os.environ.get("WAM_EVAL_RUNS") or "results/runs")
+
+
+def run_names() -> list[str]:
+    """Names of all runs."""
+    return sorted(path.parent.name for path in runs_folder().glob("*/run.json"))
+
+
+def continued(old: RunCard, new: RunCard) -> RunCard:
+    """The card of a run that ``new`` continues: its selection grows, everything that counts must be the same.
+
+    Raises:
+        UserError: another policy, checkpoint or protocol; every field that differs is named.
+    """
+    faults = [
+        f"policy.{name}: {old.policy.get(name)!r} then, {new.policy.get(name)!r} now"
+        for name in sorted(old.policy.keys() | new.policy.keys())
+        if old.policy.get(name) != new.policy.get(name)
+    ]
+    for suite in old.protocols.keys() & new.protocols.keys():
+        for field, then, now in differences(old.protocols[suite], new.protocols[suite]):
+            faults.append(f"{suite}: {field}: {then!r} then, {now!r} now")
+    if faults:
+        raise UserError(
+            f"run {old.run!r} was started differently:\n  " + "\n  ".join(faults) + "\nGive this one a name: --run NAME"
+        )
+    selection = {suite: dict(tasks) for suite, tasks in old.selection.items()}
+    for suite, tasks in new.selection.items():
+        planned = selection.setdefault(suite, {})
+        for task, count in tasks.items():
+            planned[task] = max(count, planned.get(task, 0))
+    return new.model_copy(
+        update={
+            "created": old.created,
+            "protocols": {**old.protocols, **new.protocols},
+            "hashes": {**old.hashes, **new.hashes},
+            "selection": selection,
+        }
+    )

@@ -1,0 +1,147 @@
+"""The ledger of a run: one JSON line per finished episode, on disk before the next episode begins."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wam_eval.episode import Episode, Outcome
+from wam_eval.errors import UserError
+
+
+class Record(BaseModel):
+    """A line of the ledger.
+
+    Attributes:
+        key, suite, task, task_name, condition, index, seed, instruction: of the episode.
+        outcome: how it ended.
+        steps: control steps that the policy took.
+        attempt: 1, or more where infrastructure failed before.
+        seconds: wall time by stage: load, simulate, policy.
+        error: what went wrong, for outcomes other than success and failure.
+        measured: what the policy measured, averaged over its chunks; and their number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    suite: str
+    task: int
+    task_name: str
+    condition: str
+    index: int
+    seed: int
+    instruction: str
+    outcome: Outcome
+    steps: int
+    attempt: int
+    seconds: dict[str, float]
+    error: str | None = None
+    measured: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, episode: Episode, **result: Any) -> Record:
+        """The record of an episode."""
+        return cls(
+            key=episode.key,
+            suite=episode.suite,
+            task=episode.task,
+            task_name=episode.task_name,
+            condition=episode.condition,
+            index=episode.index,
+            seed=episode.seed,
+            instruction=episode.instruction,
+            **result,
+        )
+
+
+def read_ledger(path: Path) -> tuple[list[Record], int]:
+    """Read a ledger.
+
+    Returns:
+        The records in the order of the file, a later line of a key replacing an earlier one; and the number of bytes
+        that hold whole lines, which is less than the file's size where the last line is torn.
+
+    Raises:
+        UserError: a line that is not the last one is broken.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    lines = data.splitlines(keepends=True)
+    records: dict[str, Record] = {}
+    good = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = Record.model_validate_json(line)
+        except ValidationError as error:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"])) or "line"
+            raise UserError(
+                f"{path}:{number}: broken ledger line ({where}: {fault['msg']}). "
+                "Mend or delete that line; its episode is then played again."
+            ) from None
+        if not line.endswith(b"\n"):
+            break
+        good += len(line)
+        records[record.key] = record
+    return list(records.values()), good
+
+
+class Ledger:
+    """The ledger of a run that is being written. One process at a time holds it.
+
+    Args:
+        path: of ``episodes.jsonl``; created with its folder.
+
+    Raises:
+        UserError: another process holds it, or a line in its middle is broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = path.open("ab", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise UserError(
+                f"another process is writing {path.parent}; wait for it, or give this run another name (--run)"
+            ) from None
+        self.records, good = read_ledger(path)
+        if good < path.stat().st_size:
+            print(f"{path}: dropped a torn last line; its episode is played again", file=sys.stderr)
+            os.truncate(path, good)
+
+    def append(self, record: Record) -> None:
+        """Write a record; it is on disk when this returns.
+
+        Raises:
+            OSError: the disk is full or gone. The ledger is left as it was before.
+        """
+        size = self.path.stat().st_size
+        line = record.model_dump_json().encode() + b"\n"
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(28, "No space left on device", str(self.path))
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.truncate(self.path, size)
+            raise
+        self.records.append(record)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

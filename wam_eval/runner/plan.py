@@ -1,0 +1,119 @@
+"""From a suite's name to protocols and the list of episodes to play."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from wam_eval import catalog
+from wam_eval.catalog import BenchmarkCard, SuiteCard
+from wam_eval.episode import Episode
+from wam_eval.errors import UserError, unknown
+from wam_eval.protocol import Protocol
+from wam_eval.sim.installation import Installation, find_installation
+
+
+@dataclass(frozen=True)
+class SuitePlan:
+    """One elementary suite of a run: its benchmark as installed here, its protocol, its episodes."""
+
+    name: str
+    benchmark: BenchmarkCard
+    protocol: Protocol
+    episodes: tuple[Episode, ...]
+
+
+def plan_run(suite: str, protocol: str | None, tasks: str | None, episodes: int | None) -> list[SuitePlan]:
+    """Plan a suite or a group of suites.
+
+    Args:
+        suite: name of the suite.
+        protocol: name of a protocol card; the benchmark's default if ``None``.
+        tasks: which tasks of each suite, such as ``0,3,5-7`` or names; all if ``None``.
+        episodes: episodes per task; the suite's own number if ``None``.
+
+    Raises:
+        UserError: an unknown name, a task or number of episodes the suite does not have, a missing installation.
+    """
+    plans = []
+    for name in catalog.elementary(suite):
+        card = catalog.load_suite(name)
+        benchmark = catalog.load_benchmark(str(card.benchmark))
+        rules = make_protocol(name, card, benchmark, protocol, find_installation(benchmark))
+        chosen = select_tasks(tasks, [task.name for task in card.tasks], name)
+        played = make_episodes(name, card, rules, chosen, episodes)
+        plans.append(SuitePlan(name, benchmark, rules, tuple(played)))
+    return plans
+
+
+def make_protocol(
+    suite: str, card: SuiteCard, benchmark: BenchmarkCard, name: str | None, installation: Installation
+) -> Protocol:
+    """The protocol of an elementary suite on this machine."""
+    name = name or benchmark.default_protocol
+    if name not in benchmark.protocols:
+        raise unknown("protocol", name, benchmark.protocols)
+    if name not in card.step_limits:
+        raise UserError(f"suite {suite} has no step limit for protocol {name}: add it to its `step_limits`")
+    rules = benchmark.protocols[name]
+    return Protocol(
+        card=name,
+        suite=suite,
+        source=rules.source,
+        step_limit=card.step_limits[name],
+        trials=card.trials,
+        seed=rules.seed,
+        settings=rules.settings,
+        rules=rules.rules,
+        versions=installation.versions,
+        assets=installation.assets,
+    )
+
+
+def select_tasks(text: str | None, names: list[str], suite: str) -> list[int]:
+    """Task indices from text such as ``0,3,5-7`` or task names.
+
+    Raises:
+        UserError: a task that the suite does not have.
+    """
+    if not text:
+        return list(range(len(names)))
+    chosen: set[int] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if match := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not first <= last < len(names):
+                raise UserError(f"task {part!r}: {suite} has tasks 0 to {len(names) - 1}")
+            chosen.update(range(first, last + 1))
+        elif part in names:
+            chosen.add(names.index(part))
+        else:
+            raise unknown(f"task of {suite}", part, names)
+    return sorted(chosen)
+
+
+def make_episodes(
+    suite: str, card: SuiteCard, protocol: Protocol, tasks: list[int], episodes: int | None
+) -> list[Episode]:
+    """Episodes 0 to n - 1 of the chosen tasks.
+
+    Raises:
+        UserError: more episodes than the suite has, or less than one.
+    """
+    count = card.trials if episodes is None else episodes
+    if not 1 <= count <= card.trials:
+        raise UserError(f"{count} episodes per task: {suite} has 1 to {card.trials}")
+    return [
+        Episode(
+            suite=suite,
+            task=task,
+            condition="",
+            index=index,
+            task_name=card.tasks[task].name,
+            instruction=card.tasks[task].instruction,
+            seed=protocol.seed,
+            step_limit=protocol.step_limit,
+        )
+        for task in tasks
+        for index in range(count)
+    ]

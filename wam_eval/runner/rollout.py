@@ -1,0 +1,126 @@
+"""One attempt at one episode: simulator and policy in turn, until success, the step limit, or an error."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_eval.episode import Episode, Outcome
+from wam_eval.observation import ActionChunk, Observation
+from wam_eval.policies.policy import PolicySpec
+from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorTimeout
+
+
+class PolicyError(Exception):
+    """The policy raised, or its answer cannot be executed."""
+
+
+@dataclass
+class Attempt:
+    """What one attempt gave.
+
+    Attributes:
+        actions: float32 (steps, d), all actions executed.
+        seconds: wall time by stage.
+        measured: means of the policy's own measurements, and the number of chunks.
+    """
+
+    outcome: Outcome
+    steps: int = 0
+    error: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    actions: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+
+def play(
+    episode: Episode,
+    simulator: SimulatorProcess,
+    spec: PolicySpec,
+    act: Callable[[Observation], ActionChunk],
+) -> Attempt:
+    """Play an episode once.
+
+    Args:
+        episode: which.
+        simulator: a simulator process of the episode's benchmark.
+        spec: what the policy looks at and how many actions of a chunk are executed.
+        act: the policy; raises :class:`PolicyError`.
+    """
+    attempt = Attempt(Outcome.FAILURE)
+    clock = _Clock()
+    executed: list[NDArray[np.float32]] = []
+    measurements: defaultdict[str, list[float]] = defaultdict(list)
+    try:
+        with clock("load"):
+            observation = simulator.load(episode, spec.request)
+        done = False
+        while not done:
+            with clock("policy"):
+                chunk = act(observation)
+            actions = executable(chunk, spec)
+            for name, value in chunk.measured.items():
+                measurements[name].append(value)
+            with clock("simulate"):
+                progress, following = simulator.step(actions, spec.request)
+            executed.append(actions[: progress.steps - attempt.steps])
+            attempt.steps, done = progress.steps, progress.done
+            if progress.success:
+                attempt.outcome = Outcome.SUCCESS
+            if following is not None:
+                observation = following
+    except PolicyError as error:
+        attempt.outcome, attempt.error = Outcome.POLICY_ERROR, str(error)
+    except SimulatorTimeout as error:
+        attempt.outcome, attempt.error = Outcome.TIMEOUT, str(error)
+    except SimulatorError as error:
+        attempt.outcome, attempt.error = Outcome.SIMULATOR_ERROR, str(error)
+    attempt.seconds = clock.seconds
+    attempt.measured = {name: float(np.mean(values)) for name, values in measurements.items()}
+    attempt.measured["chunks"] = float(len(executed))
+    if executed:
+        attempt.actions = np.concatenate(executed)
+    return attempt
+
+
+def executable(chunk: ActionChunk, spec: PolicySpec) -> NDArray[np.float32]:
+    """The actions of a chunk that will be executed: float32 (n, d), n at most ``spec.execute``.
+
+    Raises:
+        PolicyError: wrong shape, no action, or a value that is not finite.
+    """
+    actions = np.asarray(chunk.actions)
+    if actions.ndim != 2 or actions.shape[1] != spec.action_dim or not len(actions):
+        raise PolicyError(f"an action chunk of shape {actions.shape}; expected (n, {spec.action_dim}), n at least 1")
+    if not (np.issubdtype(actions.dtype, np.floating) or np.issubdtype(actions.dtype, np.integer)):
+        raise PolicyError(f"actions of type {actions.dtype}; expected float32")
+    actions = actions[: spec.execute].astype(np.float32)
+    if not np.isfinite(actions).all():
+        step, column = np.argwhere(~np.isfinite(actions))[0]
+        raise PolicyError(f"action {step} of the chunk is {actions[step, column]} in column {column}")
+    return actions
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stage = ""
+        self._start = 0.0
+
+    def __call__(self, stage: str) -> _Clock:
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        self.seconds[self._stage] = round(self.seconds.get(self._stage, 0.0) + spent, 4)

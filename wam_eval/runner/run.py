@@ -1,0 +1,212 @@
+"""One run from the plan to the last ledger line: starts it, or continues where it stopped."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import wam_eval
+from wam_eval.catalog import PolicyCard
+from wam_eval.episode import Episode, Outcome
+from wam_eval.errors import UserError
+from wam_eval.policies.loading import checkpoint_digest, policy_arguments
+from wam_eval.policies.policy import PolicyUnavailable
+from wam_eval.runner.folder import RunCard, RunFolder, continued
+from wam_eval.runner.ledger import Ledger, Record
+from wam_eval.runner.plan import SuitePlan
+from wam_eval.runner.rollout import Attempt
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run.
+
+    Attributes:
+        name: of the run.
+        plans: its suites.
+        policy_name, policy: who plays.
+        checkpoint: what the policy is given, or ``None``.
+        workers: number of workers, or ``None`` to choose.
+        video: ``none``, ``failures`` or ``all``.
+        retry_errors: play episodes again whose recorded outcome is an error.
+        command: command line, for the record.
+    """
+
+    name: str
+    plans: Sequence[SuitePlan]
+    policy_name: str
+    policy: PolicyCard
+    checkpoint: str | None = None
+    workers: int | None = None
+    video: str = "none"
+    retry_errors: bool = False
+    command: Sequence[str] = ()
+
+
+def execute(request: RunRequest) -> RunFolder:
+    """Play what is not played yet.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: see the modules used.
+        PolicyUnavailable: the policy stopped answering; the ledger holds all that was finished.
+        KeyboardInterrupt: Ctrl-C; likewise.
+    """
+    arguments = policy_arguments(request.policy, request.checkpoint)
+    folder = RunFolder(request.name)
+    with Ledger(folder.ledger) as ledger:
+        card = _card(request, arguments)
+        if folder.exists():
+            card = continued(folder.read(), card)
+        elif ledger.records:
+            raise UserError(f"{folder.ledger} has episodes, but there is no run.json beside it: of which run are they?")
+        folder.write(card)
+        finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
+        planned = [episode for plan in request.plans for episode in plan.episodes]
+        missing = [episode for episode in planned if episode.key not in finished]
+        if missing:
+            _play(request, arguments, folder, card, ledger, planned, missing)
+    return folder
+
+
+def _play(
+    request: RunRequest,
+    arguments: dict[str, Any],
+    folder: RunFolder,
+    card: RunCard,
+    ledger: Ledger,
+    planned: Sequence[Episode],
+    missing: Sequence[Episode],
+) -> None:
+    # Ray is imported where it is needed: reading and comparing runs must not wait for it.
+    import ray
+
+    from wam_eval.runner.cluster import connect, size_of
+    from wam_eval.runner.dispatch import Dispatcher
+    from wam_eval.runner.worker import WorkerPlan
+
+    plan = WorkerPlan(
+        policy=request.policy,
+        arguments=arguments,
+        benchmarks={suite.name: suite.benchmark for suite in request.plans},
+        protocols={suite.name: suite.protocol for suite in request.plans},
+        video=request.video,
+        logs=str((folder.path / "logs").resolve()),
+    )
+    keys = {episode.key for episode in planned}
+    bar = _Bar(len(planned), [r.outcome for r in ledger.records if r.key in keys], len(missing))
+    card.workers.clear()
+
+    def finished(episode: Episode, number: int, attempt: Attempt, video: bytes | None) -> None:
+        if video:
+            folder.write_video(episode.key, video)
+        if len(attempt.actions):
+            folder.write_actions(episode.key, attempt.actions)
+        ledger.append(
+            Record.of(
+                episode,
+                outcome=attempt.outcome,
+                steps=attempt.steps,
+                attempt=number,
+                seconds=attempt.seconds,
+                error=attempt.error,
+                measured=attempt.measured,
+            )
+        )
+        bar.add(attempt.outcome)
+
+    def lost(key: str, number: int, what: str) -> None:
+        folder.note_incident(key, number, what)
+        bar.say(f"{key}: attempt {number} lost, played again: {what}")
+
+    def started(description: dict[str, Any]) -> None:
+        card.workers.append(description)
+        folder.write(card)
+
+    connect()
+    try:
+        dispatcher = Dispatcher(plan, size_of(request.workers, request.policy.gpus), finished, lost, started)
+        try:
+            dispatcher.run(missing)
+        finally:
+            dispatcher.stop()
+    except PolicyUnavailable as error:
+        raise UserError(f"the policy stopped answering: {error}\nThe same command continues this run.") from error
+    except OSError as error:
+        raise UserError(f"{error.strerror}: {folder.path}. The same command continues this run.") from error
+    finally:
+        bar.close()
+        ray.shutdown()
+
+
+def default_name(suite: str, policy: str, protocol: str, checkpoint: str | None) -> str:
+    """The run's name where none is given; the same command makes the same name, so that it continues the run."""
+    parts = [suite, Path(policy).stem, protocol]
+    if checkpoint:
+        parts.append("".join(c if c.isalnum() else "_" for c in Path(checkpoint).stem))
+    return "-".join(parts)
+
+
+def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
+    selection = {
+        plan.name: {task: count for task, count in sorted(Counter(e.task for e in plan.episodes).items())}
+        for plan in request.plans
+    }
+    return RunCard(
+        run=request.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        policy={
+            "name": request.policy_name,
+            "title": request.policy.title,
+            "class": request.policy.policy,
+            "settings": arguments,
+            "checkpoint_sha256": checkpoint_digest(request.checkpoint),
+        },
+        protocols={plan.name: plan.protocol for plan in request.plans},
+        hashes={plan.name: plan.protocol.digest for plan in request.plans},
+        selection=selection,
+        command=list(request.command),
+        versions={
+            "wam_eval": wam_eval.__version__,
+            "python": platform.python_version(),
+            "ray": version("ray"),
+        },
+    )
+
+
+class _Bar:
+    """Progress on the terminal: episodes, success so far, time left."""
+
+    def __init__(self, total: int, outcomes: Sequence[Outcome], missing: int) -> None:
+        self._outcomes = Counter(outcomes)
+        self._bar = tqdm(total=total, initial=total - missing, unit="episode", file=sys.stderr, dynamic_ncols=True)
+        self._show()
+
+    def add(self, outcome: Outcome) -> None:
+        self._outcomes[outcome] += 1
+        self._show()
+        self._bar.update()
+
+    def say(self, text: str) -> None:
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _show(self) -> None:
+        successes = self._outcomes[Outcome.SUCCESS]
+        counted = successes + self._outcomes[Outcome.FAILURE]
+        others = sum(self._outcomes.values()) - counted
+        rate = f"{successes}/{counted} = {successes / counted:.0%}" if counted else "none yet"
+        self._bar.set_postfix_str(f"success {rate}" + (f", {others} not counted" if others else ""), refresh=False)

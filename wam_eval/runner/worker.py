@@ -1,0 +1,149 @@
+"""A worker: a Ray actor with one loaded policy and the simulator processes that play with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wam_eval.catalog import BenchmarkCard, PolicyCard
+from wam_eval.episode import Episode, Outcome
+from wam_eval.policies.loading import policy_class
+from wam_eval.policies.policy import NotSupported
+from wam_eval.protocol import Protocol
+from wam_eval.runner.batcher import Batcher
+from wam_eval.runner.rollout import Attempt, play
+from wam_eval.runner.video import film_episode
+from wam_eval.sim.gl import choose_renderer
+from wam_eval.sim.installation import find_installation
+from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What a worker is started with; plain values, since they cross machines.
+
+    Attributes:
+        policy: card of the policy.
+        arguments: of the policy's constructor.
+        benchmarks: elementary suite -> what its benchmark's suites share.
+        protocols: elementary suite -> protocol that the run was planned with.
+        video: ``none``, ``failures`` or ``all``.
+        logs: folder for the simulators' logs, on the worker's own machine.
+    """
+
+    policy: PolicyCard
+    arguments: Mapping[str, Any]
+    benchmarks: Mapping[str, BenchmarkCard]
+    protocols: Mapping[str, Protocol]
+    video: str
+    logs: str
+
+
+class ForeignInstallation(Exception):
+    """The worker's machine has other simulator versions or assets than the run was planned with."""
+
+
+class Worker:
+    """Plays episodes; every slot is a simulator process of its own, all slots share the policy.
+
+    Args:
+        plan: see there.
+
+    Raises:
+        ForeignInstallation: this machine would play by another protocol.
+    """
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._plan = plan
+        self._renderer = choose_renderer()
+        self._specs = {suite: self._spec(suite) for suite in plan.protocols}
+        self._policy = policy_class(plan.policy)(**plan.arguments)
+        self._batcher = Batcher(self._policy)
+        self._begin = threading.Lock()
+        self._simulators: dict[int, SimulatorProcess] = {}
+        for suite, protocol in plan.protocols.items():
+            missing = set(self._policy.spec.cameras) - set(protocol.settings.get("cameras", ()))
+            if missing:
+                raise ForeignInstallation(f"the policy looks at {sorted(missing)}, cameras that {suite} does not have")
+
+    def describe(self) -> dict[str, Any]:
+        """Where the worker runs, for the run's records."""
+        return {
+            "node": socket.gethostname(),
+            "pid": os.getpid(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "renderer": f"{self._renderer.name} ({self._renderer.vendor})",
+        }
+
+    def play(self, slot: int, episode: Episode) -> tuple[Attempt, bytes | None]:
+        """Play an episode in a slot.
+
+        Returns:
+            The attempt, and an MP4 file's content where a video was asked for.
+
+        Raises:
+            PolicyUnavailable: the policy cannot answer anyone any more.
+        """
+        simulator = self._simulator(slot, self._specs[episode.suite])
+        try:
+            with self._begin:
+                self._policy.begin(episode)
+        except NotSupported as reason:
+            return Attempt(Outcome.NOT_RUN, error=str(reason)), None
+        except Exception as error:
+            return Attempt(Outcome.POLICY_ERROR, error=f"{type(error).__name__}: {error}"), None
+        try:
+            attempt = play(episode, simulator, self._policy.spec, self._batcher.act)
+        finally:
+            with self._begin:
+                self._policy.end(episode.key)
+        wanted = {"none": (), "failures": (Outcome.FAILURE,), "all": (Outcome.SUCCESS, Outcome.FAILURE)}
+        if attempt.outcome not in wanted[self._plan.video]:
+            return attempt, None
+        cameras = self._plan.protocols[episode.suite].settings["cameras"]
+        return attempt, film_episode(episode, simulator, attempt.actions, cameras[0])
+
+    def simulator_pids(self) -> list[int]:
+        """Process ids of the running simulators."""
+        return [simulator.pid for simulator in self._simulators.values() if simulator.pid]
+
+    def close(self) -> None:
+        """End the simulators and the policy."""
+        for simulator in self._simulators.values():
+            simulator.close()
+        self._policy.close()
+
+    def _spec(self, suite: str) -> SimulatorSpec:
+        planned = self._plan.protocols[suite]
+        here = find_installation(self._plan.benchmarks[suite])
+        if here.versions != planned.versions or here.assets.digest != planned.assets.digest:
+            raise ForeignInstallation(
+                f"{socket.gethostname()} has {here.versions}, {here.assets.kind} assets {here.assets.digest:.12}; "
+                f"the run was planned with {planned.versions}, {planned.assets.kind} {planned.assets.digest:.12}"
+            )
+        return SimulatorSpec(
+            simulator=here.simulator,
+            settings={**planned.settings, **here.settings},
+            python=here.python,
+            environment={"MUJOCO_GL": self._renderer.name},
+        )
+
+    def _simulator(self, slot: int, spec: SimulatorSpec) -> SimulatorProcess:
+        current = self._simulators.get(slot)
+        if current and current.spec == spec:
+            return current
+        if current:
+            current.close()
+        log = Path(self._plan.logs) / f"{socket.gethostname()}-{os.getpid()}-{slot}.log"
+        self._simulators[slot] = SimulatorProcess(spec, log)
+        return self._simulators[slot]
+
+

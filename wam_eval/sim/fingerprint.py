@@ -1,0 +1,78 @@
+"""Fingerprints of a suite on this machine: hashes of what the simulator does with fixed actions.
+
+From initial states 0 and 1 of each task, numpy's global seed 0 before each reset, 10 settle steps, then 40 actions of
+``default_rng(123).uniform(-1, 1, (40, 7))`` with the gripper's column replaced by its sign. Independent of any
+protocol, so that two machines can be told apart whatever they evaluate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from wam_eval.episode import Episode
+from wam_eval.observation import Request
+from wam_eval.runner.plan import plan_run
+from wam_eval.sim.gl import choose_renderer
+from wam_eval.sim.installation import find_installation
+from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
+
+AFTER = (10, 20, 40)
+
+
+def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
+    """Fingerprint the tasks of a suite.
+
+    Returns:
+        A list of ``{suite, task, index, fixtures, state: {settled, 10, 20, 40}, frames: {camera: ...}}``, every value a
+        SHA-256: ``fixtures`` of the float64 body positions after the reset, ``state`` of the float64 flattened
+        simulator state, ``frames`` of the first observation's uint8 images as policies get them.
+    """
+    prints = []
+    renderer = choose_renderer()
+    for plan in plan_run(suite, None, tasks, 2):
+        here = find_installation(plan.benchmark)
+        spec = SimulatorSpec(
+            simulator=here.simulator,
+            settings={**plan.protocol.settings, **here.settings, "settle_steps": 10},
+            python=here.python,
+            environment={"MUJOCO_GL": renderer.name},
+        )
+        log = Path(tempfile.gettempdir()) / "wam-eval-fingerprint.log"
+        request = Request(cameras=tuple(plan.protocol.settings["cameras"]))
+        with SimulatorProcess(spec, log) as simulator:
+            for episode in tqdm(plan.episodes, desc=plan.name, unit="state", leave=False):
+                prints.append(_fingerprint(simulator, replace(episode, seed=0, step_limit=AFTER[-1]), request))
+    return prints
+
+
+def fixed_actions() -> np.ndarray:
+    """float64 (40, 7): the actions that are played."""
+    actions = np.random.default_rng(123).uniform(-1, 1, (AFTER[-1], 7))
+    actions[:, 6] = np.sign(actions[:, 6])
+    return actions
+
+
+def _fingerprint(simulator: SimulatorProcess, episode: Episode, request: Request) -> dict[str, Any]:
+    observation = simulator.load(episode, request)
+    settled = simulator.fingerprint()
+    state = {"settled": settled["state"]}
+    actions = fixed_actions()
+    for start, end in zip((0, *AFTER), AFTER, strict=False):
+        simulator.step(actions[start:end], None)
+        state[str(end)] = simulator.fingerprint()["state"]
+    frames = {name: hashlib.sha256(image.tobytes()).hexdigest() for name, image in observation.images.items()}
+    return {
+        "suite": episode.suite,
+        "task": episode.task,
+        "index": episode.index,
+        "fixtures": settled["fixtures"],
+        "state": state,
+        "frames": frames,
+    }

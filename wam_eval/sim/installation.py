@@ -1,0 +1,71 @@
+"""What a benchmark's installation on this machine amounts to: versions, assets, and settings for its simulator."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from wam_eval.catalog import BenchmarkCard
+from wam_eval.errors import UserError
+from wam_eval.protocol import AssetsCard
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A benchmark as found on this machine.
+
+    Attributes:
+        simulator: ``module:Class`` to run.
+        python: interpreter to run it with.
+        settings: machine-dependent settings of the simulator, such as where its assets are.
+        versions: package -> version, as the protocol records them.
+        assets: which assets, as the protocol records them.
+    """
+
+    simulator: str
+    python: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    assets: AssetsCard
+
+
+def find_installation(card: BenchmarkCard) -> Installation:
+    """Ask the benchmark's package (``card.simulator``) for its installation here.
+
+    Raises:
+        UserError: something is missing; the text says what to type.
+    """
+    found: Installation = importlib.import_module(card.simulator).find(card)
+    return found
+
+
+def package_versions(packages: Sequence[str], python: str | None) -> dict[str, str]:
+    """Versions of packages in our own interpreter or another.
+
+    Raises:
+        UserError: one of them is not installed there, or the interpreter does not start.
+    """
+    if python in (None, sys.executable):
+        try:
+            return {name: version(name) for name in packages}
+        except PackageNotFoundError as error:
+            raise UserError(f"{error.name} is not installed: type `make setup`") from error
+    code = (
+        "import json, sys; from importlib.metadata import version; "
+        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    )
+    try:
+        done = subprocess.run([str(python), "-c", code, *packages], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"the interpreter {python!r} named in the suite's YAML does not start: {error}") from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise UserError(f"{python}: {last[0]}; install {', '.join(packages)} there")
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
