@@ -6,12 +6,13 @@ in ``WAM_EVAL_PATH`` (each with ``suites/`` or ``policies/`` in it) come before 
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from wam_eval.errors import UserError, unknown
 
@@ -107,6 +108,13 @@ class PolicyCard(_Card):
     settings: dict[str, Any] = Field(default_factory=dict)
     checkpoint: str | None = None
     gpus: float = Field(default=0.0, ge=0.0)
+
+    @field_validator("settings")
+    @classmethod
+    def _as_in_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings are kept in run.json and compared with it, so they are what JSON makes of them."""
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
+        return plain
 
 
 def folders(kind: str) -> list[Path]:

@@ -42,7 +42,7 @@ class TaskRate(Rate):
     """The rate of one task."""
 
     task: int
-    name: str
+    instruction: str
 
 
 class SuiteRate(Rate):
@@ -59,7 +59,8 @@ class Summary(BaseModel):
     """``summary.json``.
 
     Attributes:
-        average: mean of the suites' rates, where there are several and all have one.
+        average: where there are several suites and all have the same number of counted episodes, their mean, which then
+            is the rate over all episodes.
         complete: whether every planned episode counts.
         publishable: whether all suites used official assets.
     """
@@ -69,32 +70,44 @@ class Summary(BaseModel):
     run: str
     policy: str
     suites: list[SuiteRate]
-    average: float | None
+    average: Rate | None
     complete: bool
     publishable: bool
 
 
 def summarize(card: RunCard, records: Sequence[Record]) -> Summary:
     """Summarise a run; pure, and the same for any order of the records."""
-    suites = [_suite_rate(card, suite, records) for suite in sorted(card.selection, key=list(card.selection).index)]
-    rates = [suite.rate for suite in suites]
-    known = [rate for rate in rates if rate is not None]
+    suites = [_suite_rate(card, suite, records) for suite in card.selection]
     return Summary(
         run=card.run,
         policy=card.policy["title"],
         suites=suites,
-        average=sum(known) / len(known) if len(known) == len(suites) > 1 else None,
+        average=_average(card, records) if len(suites) > 1 and len({suite.n for suite in suites}) == 1 else None,
         complete=all(suite.n == suite.planned for suite in suites),
         publishable=all(protocol.publishable for protocol in card.protocols.values()),
     )
 
 
+def _average(card: RunCard, records: Sequence[Record]) -> Rate:
+    planned = sum(count for tasks in card.selection.values() for count in tasks.values())
+    return Rate(**_rate(planned, [r for suite in card.selection for r in _planned(card, suite, records)]))
+
+
+def _planned(card: RunCard, suite: str, records: Iterable[Record]) -> list[Record]:
+    """Records of a suite that belong to the run's selection."""
+    selection = card.selection[suite]
+    return [r for r in records if r.suite == suite and r.index < selection.get(r.task, 0)]
+
+
 def _suite_rate(card: RunCard, suite: str, records: Iterable[Record]) -> SuiteRate:
     selection = card.selection[suite]
-    mine = [r for r in records if r.suite == suite and r.index < selection.get(r.task, 0)]
-    names = {r.task: r.task_name for r in mine}
+    mine = _planned(card, suite, records)
     tasks = [
-        TaskRate(task=task, name=names.get(task, ""), **_rate(count, [r for r in mine if r.task == task]))
+        TaskRate(
+            task=task,
+            instruction=card.tasks[suite][task],
+            **_rate(count, [r for r in mine if r.task == task]),
+        )
         for task, count in sorted(selection.items())
     ]
     protocol = card.protocols[suite]

@@ -25,6 +25,7 @@ class RunCard(BaseModel):
         policy: name, title, class, settings, checkpoint and its SHA-256.
         protocols: elementary suite -> protocol; ``hashes`` holds their SHA-256.
         selection: elementary suite -> task index -> number of episodes planned so far.
+        tasks: elementary suite -> task index -> instruction, for tables.
         command: the last command line.
         versions: of this package, Python, Ray.
         workers: where the last part of it was played.
@@ -38,6 +39,7 @@ class RunCard(BaseModel):
     protocols: dict[str, Protocol]
     hashes: dict[str, str]
     selection: dict[str, dict[int, int]]
+    tasks: dict[str, dict[int, str]]
     command: list[str]
     versions: dict[str, str]
     workers: list[dict[str, Any]] = []
@@ -155,5 +157,6 @@ def continued(old: RunCard, new: RunCard) -> RunCard:
             "protocols": {**old.protocols, **new.protocols},
             "hashes": {**old.hashes, **new.hashes},
             "selection": selection,
+            "tasks": {s: {**old.tasks.get(s, {}), **new.tasks.get(s, {})} for s in selection},
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wam_eval.analysis.summary import Summary, summarize
-from wam_eval.report.tables import markdown_of, table_of
+from wam_eval.report.tables import frame_of, markdown_of
 from wam_eval.runner.folder import RunFolder
 from wam_eval.runner.ledger import read_ledger
 
@@ -23,5 +23,5 @@ def write_results(folder: RunFolder) -> Summary:
     summary = summary_of(folder)
     folder.write_text("summary.json", summary.model_dump_json(indent=1) + "\n")
     folder.write_text("table.md", markdown_of(summary))
-    folder.write_text("table.csv", table_of(summary).to_csv(index=False))
+    folder.write_text("table.csv", frame_of(summary).to_csv(index=False))
     return summary

@@ -176,6 +176,7 @@ def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
         protocols={plan.name: plan.protocol for plan in request.plans},
         hashes={plan.name: plan.protocol.digest for plan in request.plans},
         selection=selection,
+        tasks={plan.name: {e.task: e.instruction for e in plan.episodes} for plan in request.plans},
         command=list(request.command),
         versions={
             "wam_eval": wam_eval.__version__,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from textwrap import shorten
 
 DEBIAN_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgl1", "libglx-mesa0", "libosmesa6")
 """Debian's software OpenGL, for both renderers; all of it works without a GPU and without a display."""
@@ -15,16 +16,20 @@ DEBIAN_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgl1", "libg
 NAMES = ("egl", "osmesa")
 TIMEOUT = 60.0  # seconds; a first import on a cold disk takes 10
 
-# A context alone proves little (drivers exist that make one and cannot render): MjrContext needs framebuffer objects.
-# The process ends without cleaning up, because EGL's clean-up at exit may print tracebacks after all has gone well.
+# A context alone proves little, as some drivers make one and cannot render: MjrContext needs framebuffers.
+# The process ends without cleaning up: at exit a context may print a traceback after all has gone well.
 PROBE = """
 import json, os
-import mujoco
-context = mujoco.GLContext(64, 64)
-context.make_current()
-from OpenGL import GL
-mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100)
-print(json.dumps([(GL.glGetString(key) or b"?").decode() for key in (GL.GL_VENDOR, GL.GL_RENDERER)]), flush=True)
+try:
+    import mujoco
+    context = mujoco.GLContext(64, 64)
+    context.make_current()
+    from OpenGL import GL
+    mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100)
+    answer = [(GL.glGetString(name) or b"?").decode() for name in (GL.GL_VENDOR, GL.GL_RENDERER)]
+except Exception as error:
+    answer = f"{type(error).__name__}: {error}"
+print(json.dumps(answer), flush=True)
 os._exit(0)
 """
 
@@ -96,10 +101,12 @@ def try_renderer(name: str) -> Renderer:
         )
     except subprocess.TimeoutExpired:
         raise RendererError(f"{name}: no answer within {TIMEOUT:.0f} s") from None
-    if probe.returncode != 0:
-        lines = probe.stderr.strip().splitlines() or [f"ended with status {probe.returncode}"]
-        raise RendererError(f"{name}: {lines[-1]}")
-    maker, renderer = json.loads(probe.stdout.splitlines()[-1])
+    if probe.returncode != 0:  # a crash in the driver
+        raise RendererError(f"{name}: the test ended with status {probe.returncode}")
+    answer = json.loads(probe.stdout.splitlines()[-1])
+    if isinstance(answer, str):
+        raise RendererError(f"{name}: {shorten(answer, 120)}")
+    maker, renderer = answer
     return Renderer(name, renderer, gpu=is_gpu(maker, renderer))
 
 
@@ -110,7 +117,7 @@ def is_gpu(maker: str, renderer: str) -> bool:
 
 
 def main() -> int:
-    """Print the renderer, or what to type to get one; for the installation (``python -m wam_eval.sim.gl``)."""
+    """Print the renderer, or what to type to get one: how the installation asks."""
     try:
         print(choose_renderer())
     except RendererError as error:

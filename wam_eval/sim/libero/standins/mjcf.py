@@ -28,7 +28,7 @@ def add(parent: ET.Element, tag: str, **attributes: Any) -> ET.Element:
 
 def add_shape(parent: ET.Element, shape: Shape) -> None:
     """Append a visible shape: it neither collides nor weighs anything."""
-    rgba = [round(c / 255, 4) for c in shape.colour] + [shape.alpha]
+    rgba = [round(c / 255, 4) for c in shape.colour] + [1]
     size, pos, quat = ([round(float(x), 6) for x in values] for values in (shape.size, shape.pos, shape.quat))
     add(
         parent,

@@ -21,7 +21,10 @@ _FRAME: dict[str, tuple[int, int, int]] = {"x": (1, 2, 0), "y": (2, 0, 1), "z": 
 
 @dataclass(frozen=True)
 class Shape:
-    """One visible geom; `size` and `quat` (w x y z) follow MuJoCo: half sizes, radius and half length."""
+    """One visible geom; `size` and `quat` (w x y z) follow MuJoCo: half sizes, radius and half length.
+
+    `body` is the body of the object it moves with; `material` names one of the scene, tinted by the colour.
+    """
 
     kind: str
     size: Vector
@@ -29,7 +32,6 @@ class Shape:
     colour: Colour
     quat: Vector = (1.0, 0.0, 0.0, 0.0)
     body: str = "object"
-    alpha: float = 1.0
     material: str | None = None
 
 

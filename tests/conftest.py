@@ -1,0 +1,55 @@
+"""Fixtures shared by all tests: where assets are, and a clean place for runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_ASSETS = REPOSITORY.parent / "shared" / "data" / "libero_assets"
+
+# Ray's workers and the simulators import tests.toy.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for runs, with the toy suites in the catalog."""
+    from tests.toy import CATALOG
+
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("WAM_EVAL_RUNS", str(folder))
+    monkeypatch.setenv("WAM_EVAL_PATH", str(CATALOG))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster that outlives a run, since starting one takes seconds."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    os.environ["TOY_MARKER"] = str(tmp_path_factory.mktemp("toy") / "died_once")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def standins() -> Path:
+    """The embedded stand-in assets."""
+    from wam_eval.sim.libero.assets import standin_assets
+
+    return standin_assets().path
+
+
+@pytest.fixture(scope="session")
+def shared_assets() -> Path:
+    """LIBERO's own assets (22 visual files replaced), where this machine has them."""
+    if not SHARED_ASSETS.is_dir():
+        pytest.skip("LIBERO's own assets are not at ../shared/data/libero_assets")
+    return SHARED_ASSETS

@@ -1,0 +1,265 @@
+"""The scripted expert without a simulator: its motion law, its choices, and its scripts in a toy world."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wam_eval.episode import Episode
+from wam_eval.observation import Observation, Privileged
+from wam_eval.policies.expert import Expert
+from wam_eval.policies.expert.approach import hold_point, is_held, ways_to_grasp
+from wam_eval.policies.expert.expert import SCRIPTED
+from wam_eval.policies.expert.grasps import BASES, GRASPS, PLACES, category
+from wam_eval.policies.expert.motion import CLOSE, OPEN, matrix, pointing_down, rotation_vector, servo
+from wam_eval.policies.policy import NotSupported
+from wam_eval.sim.libero.privileged import quaternion
+
+BOWL, PLATE = "akita_black_bowl_1", "plate_1"
+UPRIGHT = [0.7071, 0.0, 0.0, 0.7071]
+DOWN = [0.0, 0.7071, 0.7071, 0.0]
+
+
+def pose(position, turn=UPRIGHT) -> np.ndarray:
+    return np.array([*position, *np.array(turn) / np.linalg.norm(turn)])
+
+
+def table(bowl=(-0.1, 0.0, 0.9), plate=(0.05, 0.2, 0.9), gripper=(-0.2, 0.0, 1.17), **others) -> Privileged:
+    """A table with a bowl and a plate, 0.9 m high."""
+    poses = {"gripper": pose(gripper, DOWN), BOWL: pose(bowl), PLATE: pose(plate)}
+    poses |= {name: pose(position) for name, position in others.items()}
+    return Privileged(poses=poses, regions={}, joints={"gripper": 0.08}, goal=(("on", BOWL, PLATE),))
+
+
+def episode(task_name="put_the_bowl_on_the_plate", suite="libero_goal", index=0) -> Episode:
+    return Episode(suite, 8, "", index, task_name, "put the bowl on the plate", seed=0, step_limit=300)
+
+
+def observe(played: Episode, step: int, state: Privileged | None) -> Observation:
+    return Observation(played.key, step, {}, np.zeros(8, np.float32), played.instruction, state)
+
+
+class ToyWorld:
+    """The table without physics: the arm obeys at once, and what the fingers close on comes along.
+
+    Args:
+        slips: how many times the bowl slips out of the fingers as they close.
+    """
+
+    def __init__(self, state: Privileged, slips: int = 0) -> None:
+        self.state, self.held, self.slips = state, False, slips
+
+    def step(self, action: np.ndarray) -> None:
+        poses = {name: value.copy() for name, value in self.state.poses.items()}
+        before = self.state.joints["gripper"]
+        opening = float(np.clip(before - 0.008 * action[6], 0.002, 0.08))
+        shift = 0.015 * action[:3].astype(float)
+        if opening < 0.01 <= before and is_held(self.state, BOWL):
+            self.held, self.slips = self.slips <= 0, self.slips - 1
+        if opening > 0.02:
+            self.held = False
+        poses["gripper"][:3] += shift
+        poses["gripper"][3:] = quaternion(turned(action[3:6]) @ matrix(poses["gripper"][3:]))
+        if self.held:
+            poses[BOWL][:3] += shift
+        else:
+            poses[BOWL][2] = max(0.9, poses[BOWL][2] - 0.03)
+        self.state = Privileged(poses, self.state.regions, {"gripper": opening}, self.state.goal)
+
+    @property
+    def success(self) -> bool:
+        away = self.state.poses[BOWL] - self.state.poses[PLATE]
+        return not self.held and float(np.hypot(away[0], away[1])) < 0.03
+
+
+def turned(action: np.ndarray) -> np.ndarray:
+    """The rotation matrix that one control step makes of an action's rotation, by Rodrigues' formula."""
+    vector = 0.15 * action.astype(float)
+    angle = float(np.linalg.norm(vector))
+    if angle == 0.0:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def solve(world: ToyWorld, steps: int = 300) -> int | None:
+    """Control steps until the toy task is solved, or None."""
+    expert, played = Expert(), episode()
+    expert.begin(played)
+    for step in range(steps):
+        [chunk] = expert.act([observe(played, step, world.state)])
+        world.step(chunk.actions[0])
+        if world.success:
+            return step + 1
+    return None
+
+
+coordinates = st.floats(-2.0, 2.0)
+positions = st.tuples(coordinates, coordinates, coordinates)
+quaternions = (
+    st.tuples(*[st.floats(-1.0, 1.0)] * 4)
+    .filter(lambda q: np.linalg.norm(q) > 0.1)
+    .map(lambda q: np.array(q) / np.linalg.norm(q))
+)
+states = st.builds(table, bowl=positions, plate=positions, gripper=positions)
+
+
+@given(positions, quaternions, positions, st.floats(0, 6.3), st.sampled_from([OPEN, CLOSE]))
+def test_an_action_is_always_within_its_bounds(here, turn, there, angle, fingers):
+    target = pointing_down(np.array([np.cos(angle), np.sin(angle), 0.0]))
+    action = servo(np.array([*here, *turn]), np.array(there), target, fingers)
+    assert action.shape == (7,) and action.dtype == np.float32
+    assert np.isfinite(action).all() and np.abs(action).max() <= 1.0
+    assert action[6] == fingers
+
+
+def test_an_action_points_straight_at_the_target():
+    here, there = pose((0.0, 0.0, 1.0), DOWN), np.array([0.4, 0.1, 0.8])
+    action = servo(here, there, matrix(here[3:]), OPEN)
+    assert action[:3] == pytest.approx(np.array([1.0, 0.25, -0.5]))
+    assert action[3:6] == pytest.approx(np.zeros(3), abs=1e-3)
+
+
+def test_at_the_target_the_gripper_stays():
+    here = pose((0.1, 0.2, 1.0), DOWN)
+    assert servo(here, here[:3], matrix(here[3:]), CLOSE)[:6] == pytest.approx(np.zeros(6), abs=1e-6)
+
+
+@given(quaternions)
+def test_quaternion_and_matrix_are_inverse(turn):
+    assert matrix(quaternion(matrix(turn))) == pytest.approx(matrix(turn), abs=1e-9)
+
+
+@given(st.floats(-3.0, 3.0), st.sampled_from([0, 1, 2]))
+def test_rotation_vector_is_axis_times_angle(angle, axis):
+    turn = np.array([np.cos(angle / 2), 0.0, 0.0, 0.0])
+    turn[1 + axis] = np.sin(angle / 2)
+    assert rotation_vector(matrix(turn)) == pytest.approx(angle * np.eye(3)[axis], abs=1e-6)
+
+
+@given(st.lists(states, min_size=2, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_whatever_happens_to_the_scene_the_answer_is_one_legal_action(scene):
+    expert, played = Expert(), episode()
+    expert.begin(played)
+    for step, state in enumerate(scene):
+        [chunk] = expert.act([observe(played, step, state)])
+        assert chunk.actions.shape == (1, 7) and chunk.actions.dtype == np.float32
+        assert np.isfinite(chunk.actions).all() and np.abs(chunk.actions).max() <= 1.0
+
+
+@given(st.lists(st.tuples(states, states), min_size=1, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(scenes):
+    together, alone = Expert(), Expert()
+    first, second = episode(index=0), episode(index=1)
+    for expert, played in [(together, first), (together, second), (alone, first)]:
+        expert.begin(played)
+    for step, (one, other) in enumerate(scenes):
+        batch = together.act([observe(second, step, other), observe(first, step, one)])
+        [answer] = alone.act([observe(first, step, one)])
+        assert np.array_equal(batch[1].actions, answer.actions)
+
+
+@pytest.mark.parametrize("bowl", [(-0.1, 0.0, 0.9), (0.1, -0.15, 0.9), (-0.2, 0.25, 0.9)])
+def test_the_bowl_gets_onto_the_plate(bowl):
+    steps = solve(ToyWorld(table(bowl=bowl)))
+    assert steps is not None and steps < 150
+
+
+def test_a_missed_grasp_is_tried_again():
+    at_once, second_time = solve(ToyWorld(table())), solve(ToyWorld(table(), slips=1))
+    assert at_once is not None and second_time is not None and second_time > at_once + 20
+
+
+def test_a_new_attempt_starts_from_the_beginning():
+    expert, played, state = Expert(), episode(), table()
+    expert.begin(played)
+    [first] = expert.act([observe(played, 0, state)])
+    expert.act([observe(played, 1, table(gripper=(0.3, 0.3, 1.0)))])
+    expert.begin(played)
+    [again] = expert.act([observe(played, 0, state)])
+    assert np.array_equal(first.actions, again.actions)
+
+
+def test_a_bowl_is_taken_at_the_wall_nearest_the_robot():
+    [best, *_] = ways_to_grasp(table(), BOWL)
+    assert best == pytest.approx(np.array([-1.0, 0.0, 0.0]), abs=1e-6)
+
+
+def test_a_bowl_is_not_taken_where_the_finger_would_hit_a_neighbour():
+    neighbour = np.array([-0.19, 0.0, 0.9])
+    state = table(glazed_rim_porcelain_ramekin_1=neighbour)
+    [best, *_] = ways_to_grasp(state, BOWL)
+    finger = hold_point(state, BOWL) + 0.086 * best
+    assert np.hypot(*(finger - neighbour)[:2]) > 0.06
+
+
+def test_in_a_drawer_a_bowl_is_taken_along_the_long_side():
+    state = table()
+    drawer = Privileged(
+        {**state.poses, "wooden_cabinet_1_top_region": pose((-0.1, 0.0, 0.93), [0.0, -0.7071, 0.0, 0.7071])},
+        {"wooden_cabinet_1_top_region": np.array([0.03, 0.076, 0.102])},
+        state.joints,
+        state.goal,
+    )
+    assert [abs(float(way[0])) for way in ways_to_grasp(drawer, BOWL)] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("suite", "task_name", "reason"),
+    [
+        ("robotwin", "stack_bowls_two", "no scripts for the suite robotwin"),
+        ("libero_goal", "turn_on_the_stove", "no script for the task turn_on_the_stove"),
+        ("libero_90", "KITCHEN_SCENE1_put_the_black_bowl_on_the_plate", "no scripts for the suite libero_90"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_the_reason(suite, task_name, reason):
+    with pytest.raises(NotSupported, match=reason):
+        Expert().begin(episode(task_name, suite))
+
+
+def test_an_observation_without_privileged_state_is_an_error():
+    expert, played = Expert(), episode()
+    expert.begin(played)
+    with pytest.raises(ValueError, match="privileged"):
+        expert.act([observe(played, 0, None)])
+
+
+def test_an_ended_episode_is_forgotten():
+    expert, played = Expert(), episode()
+    expert.begin(played)
+    expert.end(played.key)
+    with pytest.raises(KeyError):
+        expert.act([observe(played, 0, table())])
+
+
+@pytest.mark.parametrize("suite", ["libero_spatial", "libero_object"])
+def test_all_tasks_of_the_easy_suites_are_played(suite):
+    assert SCRIPTED[suite] == frozenset()
+    Expert().begin(episode("pick_up_the_black_bowl_next_to_the_plate_and_place_it_on_the_plate", suite))
+
+
+def test_every_object_that_can_be_grasped_can_be_put_down():
+    assert set(GRASPS) == set(BASES)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("akita_black_bowl_2", "akita_black_bowl"),
+        ("basket_1_contain_region", "basket_contain_region"),
+        ("wooden_cabinet_1_top_side", "wooden_cabinet_top_side"),
+        ("living_room_table_plate_right_region", "living_room_table_plate_right_region"),
+    ],
+)
+def test_category_drops_the_number(name, expected):
+    assert category(name) == expected
+
+
+def test_the_expert_asks_for_no_pictures():
+    assert Expert.spec.request.cameras == () and Expert.spec.request.privileged
+    assert "plate" in PLACES

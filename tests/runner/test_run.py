@@ -1,0 +1,109 @@
+"""Whole runs on Ray, with the toy benchmark: outcomes, retries, continuation, refusals."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wam_eval import catalog
+from wam_eval.episode import Outcome
+from wam_eval.errors import UserError
+from wam_eval.runner.folder import RunFolder
+from wam_eval.runner.ledger import Ledger, read_ledger
+from wam_eval.runner.plan import plan_run
+from wam_eval.runner.results import summary_of
+from wam_eval.runner.run import RunRequest, execute
+
+
+@pytest.fixture(autouse=True)
+def on_the_cluster(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
+
+
+def play(policy: str = "push", suite: str = "toy", tasks: str | None = "0,1", episodes: int = 3, **more) -> RunFolder:
+    plans = plan_run(suite, more.pop("protocol", None), tasks, episodes)
+    return execute(RunRequest("test", plans, policy, catalog.load_policy(policy), **more))
+
+
+def outcomes(folder: RunFolder) -> dict[str, str]:
+    return {record.key: record.outcome.value for record in read_ledger(folder.ledger)[0]}
+
+
+def test_a_run_is_played_and_extended(runs: Path) -> None:
+    folder = play(episodes=2)
+    assert outcomes(folder) == {f"toy/{t:02d}/{i:03d}": "success" for t in (0, 1) for i in (0, 1)}
+    record = read_ledger(folder.ledger)[0][0]
+    assert record.steps == 10 - record.index
+    assert record.measured["think"] == 0.5 and record.measured["chunks"] == 3
+    assert set(record.seconds) == {"load", "policy", "simulate"}
+    before = folder.ledger.read_bytes()
+
+    play(episodes=2)
+    assert folder.ledger.read_bytes() == before, "a finished run plays nothing"
+    play(episodes=3, tasks="0")
+    assert folder.ledger.read_bytes().startswith(before)
+    assert len(outcomes(folder)) == 5
+    assert summary_of(folder).suites[0].planned == 5
+
+
+def test_what_a_policy_does_wrong_stays_in_its_episode(runs: Path) -> None:
+    folder = play("faulty", tasks="0", episodes=6)
+    records = {record.index: record for record in read_ledger(folder.ledger)[0]}
+    assert [records[i].outcome for i in range(6)] == [Outcome.POLICY_ERROR] * 3 + [Outcome.NOT_RUN] + [Outcome.SUCCESS] * 2
+    assert records[0].error == "action 2 of the chunk is nan in column 3"
+    assert records[1].error == "an action chunk of shape (6, 3); expected (n, 7), n at least 1"
+    assert records[2].error == "RuntimeError: out of memory"
+    assert records[3].error == "no script for this one"
+    suite = summary_of(folder).suites[0]
+    assert (suite.n, suite.successes, suite.planned) == (2, 2, 6)
+
+
+def test_infrastructure_errors_are_retried_and_then_recorded(runs: Path) -> None:
+    folder = play(suite="toy_broken", tasks=None, episodes=1)
+    records = {record.task: record for record in read_ledger(folder.ledger)[0]}
+    assert records[0].outcome is Outcome.SUCCESS
+    assert (records[1].outcome, records[1].attempt) == (Outcome.SIMULATOR_ERROR, 3)
+    assert "exit status 7" in records[1].error
+    assert (records[2].outcome, records[2].attempt) == (Outcome.SIMULATOR_ERROR, 3)
+    incidents = [json.loads(line) for line in (folder.path / "incidents.jsonl").read_text().splitlines()]
+    assert sorted((i["key"], i["attempt"]) for i in incidents) == [
+        *(("toy_broken/01/000", n) for n in (1, 2)),
+        *(("toy_broken/02/000", n) for n in (1, 2)),
+    ]
+
+
+def test_a_crash_that_does_not_repeat_leaves_a_result(runs: Path) -> None:
+    (record,) = read_ledger(play(tasks="die_once", episodes=1).ledger)[0]
+    assert (record.outcome, record.attempt) == (Outcome.SUCCESS, 2)
+
+
+def test_a_policy_that_is_gone_stops_the_run_without_a_record(runs: Path) -> None:
+    with pytest.raises(UserError, match="the server is gone"):
+        play("gone", tasks="0", episodes=6)
+    assert "toy/00/002" not in outcomes(RunFolder("test"))
+
+
+def test_another_protocol_or_policy_is_another_run(runs: Path) -> None:
+    play(tasks="0", episodes=1)
+    with pytest.raises(UserError, match=r"toy: settings\.pause: 0\.0 then, 0\.05 now"):
+        play(tasks="0", episodes=1, protocol="slow")
+    with pytest.raises(UserError, match=r"policy\.name: 'push' then, 'faulty' now"):
+        play("faulty", tasks="0", episodes=1)
+
+
+def test_errors_can_be_played_again(runs: Path) -> None:
+    folder = play("faulty", tasks="0", episodes=5)
+    lines = len(folder.ledger.read_bytes().splitlines())
+    play("faulty", tasks="0", episodes=5, retry_errors=True)
+    assert len(folder.ledger.read_bytes().splitlines()) == lines + 4
+    assert len(outcomes(folder)) == 5
+
+
+def test_videos_are_made_of_what_was_asked(runs: Path) -> None:
+    folder = play(tasks="0", episodes=1, video="all")
+    assert (folder.path / "videos/toy/00/000.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_run_in_use_is_refused(runs: Path) -> None:
+    with Ledger(RunFolder("test").ledger), pytest.raises(UserError, match="another process"):
+        play(tasks="0", episodes=1)

@@ -1,0 +1,86 @@
+"""LIBERO as official evaluations use it: a fresh environment and a hard reset for every episode, cameras at every step."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wam_eval.episode import Episode
+from wam_eval.observation import Film, Observation, Progress, Request
+from wam_eval.sim.libero.init_states import read_init_states
+from wam_eval.sim.libero.package import bddl_file, import_envs, init_states_file
+from wam_eval.sim.libero.scene import CAMERAS, _sha256
+from wam_eval.sim.simulator import Simulator
+
+
+class OfficialSimulator(Simulator):
+    """The reference that ours is compared with, to the bit."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        # robosuite stumbles over the empty CUDA_VISIBLE_DEVICES of a simulator process unless a device is named.
+        os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", "0")
+        import_envs(Path(settings["assets"]))
+        self.env: Any = None
+
+    def load(self, episode: Episode, request: Request) -> Observation:
+        """Build, seed, reset, set the initial state, settle: as openvla-oft and openpi do."""
+        from libero.libero.envs.env_wrapper import OffScreenRenderEnv
+
+        if self.env is not None:
+            self.env.close()
+        names = (episode.suite, episode.task_name)
+        size = self.settings["resolution"]
+        self.env = OffScreenRenderEnv(
+            bddl_file_name=str(bddl_file(*names)), camera_heights=size, camera_widths=size
+        )
+        self.env.seed(episode.seed)
+        self.env.reset()
+        observation = self.env.set_init_state(read_init_states(init_states_file(*names))[episode.index])
+        self.episode, self.steps = episode, 0
+        for _ in range(self.settings["settle_steps"]):
+            observation, *_ = self.env.step(self.settings["settle_action"])
+        return self.observe(observation)
+
+    def step(
+        self, actions: NDArray[np.float32], request: Request | None, film: Film | None = None
+    ) -> tuple[Progress, Observation | None]:
+        """Step, rendering every time."""
+        done = False
+        for action in actions:
+            observation, _, done, _ = self.env.step(action.astype(np.float64))
+            self.steps += 1
+            if done:
+                break
+        return Progress(self.steps, bool(done), bool(done)), self.observe(observation)
+
+    def observe(self, observation: Any) -> Observation:
+        """Both cameras, rotated by 180 degrees; and the state with robosuite's own names."""
+        images = {name: np.ascontiguousarray(observation[f"{name}_image"][::-1, ::-1]) for name in CAMERAS}
+        state = np.concatenate([observation["robot0_eef_pos"], observation["robot0_gripper_qpos"]])
+        return Observation(self.episode.key, self.steps, images, state.astype(np.float32), "")
+
+    def fingerprint(self) -> dict[str, str]:
+        """As ours."""
+        sim = self.env.sim
+        return {"state": _sha256(sim.get_state().flatten()), "fixtures": _sha256(sim.model.body_pos)}
+
+    def snapshot(self) -> bytes:
+        """Official code has none."""
+        raise NotImplementedError
+
+    def restore(self, blob: bytes) -> Observation:
+        """Official code has none."""
+        raise NotImplementedError
+
+    def versions(self) -> dict[str, str]:
+        """Not asked."""
+        return {}
+
+    def close(self) -> None:
+        """Free the environment."""
+        self.env.close()

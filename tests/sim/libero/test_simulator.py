@@ -1,0 +1,125 @@
+"""The LIBERO simulator equals official code to the bit, and an episode is a function of its key and actions."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.sim.libero.conftest import OFFICIAL, Start, episode
+from wam_eval.observation import Film, Request
+from wam_eval.sim.fingerprint import fixed_actions
+from wam_eval.sim.process import SimulatorError
+
+BOTH = Request(("agentview", "robot0_eye_in_hand"))
+NOTHING = Request()
+ACTIONS = fixed_actions().astype(np.float32)
+
+# A plain task, one with a drawer opened by :init (LIBERO's reset history), one with a stove that is turned on.
+SAMPLE = [("libero_object", 0), ("libero_spatial", 4), ("libero_10", 8)]
+ALL = [
+    (suite, task)
+    for suite in ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+    for task in range(10)
+]
+
+
+def check_equal_to_official(start: Start, assets: Path, suite: str, task: int) -> None:
+    official, ours = start(OFFICIAL, assets), start(assets=assets)
+    ours.load(episode(suite, task, 3), NOTHING)  # what was played before must not show
+    ours.step(ACTIONS, None)
+    expected, found = official.load(episode(suite, task), BOTH), ours.load(episode(suite, task), BOTH)
+    for chunk in (ACTIONS[:10], ACTIONS[10:17]):
+        assert official.fingerprint() == ours.fingerprint()
+        assert np.array_equal(expected.state, found.state[[0, 1, 2, 6, 7]])
+        for camera in BOTH.cameras:
+            assert np.array_equal(expected.images[camera], found.images[camera]), camera
+        (_, expected), (_, found) = official.step(chunk, BOTH), ours.step(chunk, BOTH)
+    assert official.fingerprint() == ours.fingerprint()
+
+
+@pytest.mark.parametrize(("suite", "task"), SAMPLE)
+def test_state_fixtures_and_pixels_equal_official_code(
+    start: Start, assets: Path, suite: str, task: int
+) -> None:
+    check_equal_to_official(start, assets, suite, task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suite", "task"), ALL)
+def test_all_tasks_equal_official_code(start: Start, assets: Path, suite: str, task: int) -> None:
+    check_equal_to_official(start, assets, suite, task)
+
+
+def test_rendering_does_not_change_the_state(start: Start) -> None:
+    looking, blind = start(), start()
+    for simulator, request in ((looking, BOTH), (blind, NOTHING)):
+        simulator.load(episode("libero_goal", 2), request)
+    for step in range(0, 12, 3):
+        looking.step(ACTIONS[step : step + 3], BOTH, Film("agentview", 2))
+        blind.step(ACTIONS[step : step + 3], None)
+        assert looking.fingerprint() == blind.fingerprint()
+
+
+def test_a_renderer_made_in_the_middle_does_not_change_the_state(start: Start) -> None:
+    late, blind = start(), start()
+    for simulator in (late, blind):
+        simulator.load(episode("libero_object", 1), NOTHING)
+        simulator.step(ACTIONS[:5], BOTH if simulator is late else None)
+        simulator.step(ACTIONS[5:20], None)
+    assert late.fingerprint() == blind.fingerprint()
+
+
+def test_the_order_of_episodes_does_not_show(start: Start) -> None:
+    episodes = [episode(suite, task, index) for suite, task in SAMPLE[1:] for index in (0, 1, 2)]
+
+    def played_in(order: list) -> dict[str, dict[str, str]]:
+        simulator, prints = start(), {}
+        for one in order:
+            simulator.load(one, NOTHING)
+            simulator.step(ACTIONS[: 5 + one.index], None)
+            prints[one.key] = simulator.fingerprint()
+        return prints
+
+    first = played_in(episodes)
+    assert len({p["state"] for p in first.values()}) == len(episodes)
+    for seed in (1, 2):
+        assert played_in(random.Random(seed).sample(episodes, len(episodes))) == first
+
+
+def test_a_snapshot_continues_to_the_bit_here_and_elsewhere(start: Start) -> None:
+    simulator, other = start(), start()
+    simulator.load(episode("libero_spatial", 4), NOTHING)
+    _, seen = simulator.step(ACTIONS[:10], BOTH)
+    blob = simulator.snapshot()
+    simulator.step(ACTIONS[10:], None)
+    end = simulator.fingerprint()
+
+    other.load(episode("libero_spatial", 4, 0), NOTHING)
+    for place in (simulator, other):
+        again = place.restore(blob)
+        assert again.step == 10 and np.array_equal(again.images["agentview"], seen.images["agentview"])
+        progress, _ = place.step(ACTIONS[10:], None)
+        assert progress.steps == 40
+        assert place.fingerprint() == end
+
+
+def test_a_snapshot_of_another_episode_is_refused(start: Start) -> None:
+    simulator = start()
+    simulator.load(episode("libero_object", 0, 0), NOTHING)
+    blob = simulator.snapshot()
+    simulator.load(episode("libero_object", 0, 1), NOTHING)
+    with pytest.raises(SimulatorError, match="a snapshot of libero_object/00/000"):
+        simulator.restore(blob)
+
+
+def test_the_step_limit_ends_an_episode(start: Start) -> None:
+    simulator = start()
+    simulator.load(episode("libero_object", 0, step_limit=7), NOTHING)
+    progress, following = simulator.step(ACTIONS, BOTH)
+    assert (progress.steps, progress.success, progress.done, following) == (7, False, True, None)
+
+
+def test_an_initial_state_that_is_not_there_is_named(start: Start) -> None:
+    with pytest.raises(SimulatorError, match="the task has 50 initial states"):
+        start().load(episode("libero_object", 0, 50), NOTHING)

@@ -1,0 +1,160 @@
+"""The doctor: each look on machines that are well and on machines that are not."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from wam_eval import doctor
+from wam_eval.bootstrap import LOCKS, read_lock
+from wam_eval.sim.gl import Renderer, RendererError
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Versions of packages, instead of the installed ones."""
+    versions: dict[str, str] = {}
+
+    def version(name):
+        if name not in versions:
+            raise doctor.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(doctor, "version", version)
+    return versions
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "status"),
+    [
+        ("mujoco", "3.8.1", "ok"),
+        ("mujoco", "3.9.0", "ok"),
+        ("mujoco", "3.3.2", "warn"),
+        ("mujoco", "3.10.0", "fail"),
+        ("mujoco", "4.0.0", "fail"),
+        ("robosuite", "1.4.1", "ok"),
+        ("robosuite", "1.5.2", "fail"),
+        ("numpy", "2.5.5", "warn"),
+    ],
+)
+def test_versions_against_what_was_measured(installed, name, version, status):
+    installed[name] = version
+    finding = doctor.look_at_package(name)
+    assert finding.status == status
+    assert version in finding.detail
+    assert bool(finding.fix) == (status != "ok")
+
+
+def test_a_missing_package_fails(installed):
+    assert doctor.look_at_package("mujoco").status == "fail"
+
+
+def test_the_locks_pin_the_first_tested_version():
+    pins = read_lock(LOCKS / "eval.txt")
+    assert {name: pins[name] for name in doctor.TESTED} == {name: v[0] for name, v in doctor.TESTED.items()}
+
+
+def test_cpu_torch_beside_a_gpu_is_worth_a_word(installed, monkeypatch):
+    assert doctor.look_at_torch().status == "ok"
+    installed["torch"] = "2.13.0+cpu"
+    monkeypatch.setattr(doctor, "nvidia_gpus", list)
+    assert doctor.look_at_torch().status == "ok"
+    monkeypatch.setattr(doctor, "nvidia_gpus", lambda: ["NVIDIA H100, 81559 MiB"])
+    assert doctor.look_at_torch().status == "warn"
+    assert "H100" in doctor.look_at_gpu().detail
+
+
+def test_the_renderer_or_what_to_type(monkeypatch):
+    monkeypatch.setattr(doctor, "choose_renderer", lambda: Renderer("egl", "llvmpipe", gpu=False))
+    assert doctor.look_at_renderer() == doctor.Finding("renderer", "ok", "egl on CPU: llvmpipe")
+
+    def fails():
+        raise RendererError("cannot render\n  apt-get install libegl1")
+
+    monkeypatch.setattr(doctor, "choose_renderer", fails)
+    assert doctor.look_at_renderer() == doctor.Finding(
+        "renderer", "fail", "cannot render", "apt-get install libegl1"
+    )
+
+
+@pytest.mark.parametrize(("kind", "status"), [("official", "ok"), ("partial", "warn"), ("stand-in", "warn")])
+def test_assets_are_looked_for_and_not_downloaded(monkeypatch, kind, status):
+    from wam_eval.sim.libero import assets
+
+    def find_assets():
+        assert doctor.os.environ["HF_HUB_OFFLINE"] == "1"
+        return SimpleNamespace(card=SimpleNamespace(kind=kind, detail=f"{kind} assets"))
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(assets, "find_assets", find_assets)
+    finding = doctor.look_at_libero_assets()
+    assert (finding.status, finding.detail) == (status, f"{kind} assets")
+    assert "HF_HUB_OFFLINE" not in doctor.os.environ
+
+
+def test_a_wrong_path_to_assets_fails(monkeypatch, tmp_path):
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", str(tmp_path / "nowhere"))
+    finding = doctor.look_at_libero_assets()
+    assert finding.status == "fail"
+    assert "nowhere" in finding.detail
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_that_answers_and_one_that_does_not(monkeypatch, form):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("RAY_ADDRESS", form.format(server.getsockname()[1]))
+        assert doctor.look_at_cluster().status == "ok"
+    assert doctor.look_at_cluster().status == "fail"
+
+
+@pytest.mark.parametrize(("address", "status"), [("", "ok"), ("auto", "ok"), ("head-node", "fail")])
+def test_addresses_that_need_no_connection(monkeypatch, address, status):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert doctor.look_at_cluster().status == status
+
+
+def test_a_gpu_driver_that_fails_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    failed = subprocess.CompletedProcess([], 9, stdout="NVIDIA-SMI has failed")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: failed)
+    assert doctor.nvidia_gpus() == []
+    assert doctor.look_at_gpu().status == "warn"
+
+
+@pytest.mark.parametrize(("free", "status"), [(0.5e9, "fail"), (3e9, "warn"), (50e9, "ok")])
+def test_disk(monkeypatch, tmp_path, free, status):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert doctor.look_at_disk(tmp_path).status == status
+
+
+@pytest.mark.parametrize(("gigabytes", "status"), [(2, "fail"), (3.5, "warn"), (24, "ok")])
+def test_memory_in_simulators(tmp_path, gigabytes, status):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemTotal: 99999999 kB\nMemAvailable:   {int(gigabytes * 1e9 / 1024)} kB\n")
+    assert doctor.look_at_memory(meminfo).status == status
+    assert doctor.look_at_memory(tmp_path / "absent").status == "warn"
+
+
+@pytest.mark.parametrize(("total", "status"), [(64e6, "warn"), (8e9, "ok")])
+def test_a_containers_small_shared_memory(monkeypatch, tmp_path, total, status):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(total=total))
+    assert doctor.look_at_shared_memory(tmp_path).status == status
+    assert doctor.look_at_shared_memory(tmp_path / "absent").status == "warn"
+
+
+def test_a_look_that_breaks_hides_no_other(monkeypatch):
+    def breaks():
+        raise ValueError("[odd] text")
+
+    monkeypatch.setattr(doctor, "look_at_gpu", breaks)
+    findings = doctor.diagnose()
+    assert len({finding.name for finding in findings}) == len(findings)
+    assert doctor.Finding("GPU", "fail", "ValueError: [odd] text", doctor.REINSTALL) in findings
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(doctor.render(findings))
+    assert "ValueError: [odd] text" in capture.get()

@@ -1,0 +1,235 @@
+"""Looks at the machine and the installation: what works, what does not, and what to type about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from wam_eval.sim.gl import RendererError, choose_renderer
+
+Status = Literal["ok", "warn", "fail"]
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+REINSTALL = "make setup"
+# Versions measured to give the same LIBERO states and images; the first of each is the one the locks pin.
+TESTED = {
+    "mujoco": ("3.8.1", "3.9.0"),
+    "robosuite": ("1.4.0", "1.4.1"),
+    "bddl": ("1.0.1",),
+    "hf-libero": ("0.1.4",),
+    "numpy": ("2.4.6",),
+    "ray": ("2.60.0",),
+}
+# From these versions on LIBERO's scenes do not load.
+BROKEN_FROM = {"mujoco": (3, 10), "robosuite": (1, 5)}
+
+SIMULATOR_GB = 1.4  # memory of one LIBERO simulator with its renderer
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look found.
+
+    Attributes:
+        name: what was looked at.
+        status: ``ok``; ``warn`` where it works with a restriction; ``fail`` where episodes cannot be played.
+        detail: what was found.
+        fix: what to do about it; empty where nothing needs doing.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+def diagnose() -> list[Finding]:
+    """Look at everything an evaluation needs. Nothing is installed, downloaded or started for good."""
+    looks: dict[str, Callable[[], Finding]] = {
+        "Python": look_at_python,
+        **{name: lambda name=name: look_at_package(name) for name in TESTED},  # type: ignore[misc]
+        "torch": look_at_torch,
+        "renderer": look_at_renderer,
+        "LIBERO assets": look_at_libero_assets,
+        "Ray cluster": look_at_cluster,
+        "GPU": look_at_gpu,
+        "disk": look_at_disk,
+        "memory": look_at_memory,
+        "shared memory": look_at_shared_memory,
+    }
+    findings = []
+    for name, look in looks.items():
+        try:
+            findings.append(look())
+        except Exception as error:  # a look that breaks is itself a finding, and must not hide the others
+            findings.append(Finding(name, "fail", f"{type(error).__name__}: {error}", REINSTALL))
+    return findings
+
+
+def render(findings: list[Finding]) -> Table:
+    """The findings as a table for the terminal."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        style = STYLES[finding.status]
+        table.add_row(Text(finding.status, style), finding.name, Text(finding.detail), Text(finding.fix))
+    return table
+
+
+def look_at_python() -> Finding:
+    """The interpreter that runs this; the versions in the locks were measured with Python 3.11."""
+    return Finding("Python", "ok", f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def look_at_package(name: str) -> Finding:
+    """A package whose version can change what LIBERO does."""
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Finding(name, "fail", "not installed", REINSTALL)
+    tested = TESTED[name]
+    if found in tested:
+        return Finding(name, "ok", found)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", found)[:2])
+    if name in BROKEN_FROM and numbers >= BROKEN_FROM[name]:
+        return Finding(name, "fail", f"{found}: LIBERO does not load with it", REINSTALL)
+    return Finding(name, "warn", f"{found}, tested with {' and '.join(tested)}", REINSTALL)
+
+
+def look_at_torch() -> Finding:
+    """torch, which only the models need; its version tells whether it can use a GPU, without importing it."""
+    try:
+        found = version("torch")
+    except PackageNotFoundError:
+        return Finding("torch", "ok", "not installed; only the models need it (make setup MODELS=1)")
+    if "+cpu" in found and nvidia_gpus():
+        return Finding(
+            "torch", "warn", f"{found} cannot use this machine's GPU", "install torch's CUDA build"
+        )
+    return Finding("torch", "ok", found)
+
+
+def look_at_renderer() -> Finding:
+    """The renderer that MuJoCo will use."""
+    try:
+        return Finding("renderer", "ok", str(choose_renderer()))
+    except RendererError as error:
+        first, *advice = str(error).splitlines()
+        return Finding("renderer", "fail", first, "\n".join(line.strip() for line in advice))
+
+
+def look_at_libero_assets() -> Finding:
+    """Which meshes and textures LIBERO's scenes are made of."""
+    from wam_eval.errors import UserError
+    from wam_eval.sim.libero.assets import VARIABLE, find_assets
+
+    try:
+        with offline():
+            assets = find_assets()
+    except UserError as error:
+        return Finding("LIBERO assets", "fail", str(error), f"unset {VARIABLE}, or correct it")
+    status: Status = "ok" if assets.card.kind == "official" else "warn"
+    advice = f"{VARIABLE}=/path/to/LIBERO's/assets for results that compare with published ones"
+    return Finding("LIBERO assets", status, assets.card.detail, "" if status == "ok" else advice)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Keep the search for assets from downloading them: a diagnosis changes nothing."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
+def look_at_cluster() -> Finding:
+    """Whether the Ray cluster that runs would join answers."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or address in ("auto", "local"):
+        return Finding("Ray cluster", "ok", address or "none set: a run starts Ray on this machine")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return Finding("Ray cluster", "fail", f"RAY_ADDRESS={address} is no host:port", "unset RAY_ADDRESS")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
+            return Finding("Ray cluster", "ok", f"{address} answers")
+    except OSError as error:
+        return Finding(
+            "Ray cluster", "fail", f"{address}: {error}", "unset RAY_ADDRESS, or start the cluster"
+        )
+
+
+def nvidia_gpus() -> list[str]:
+    """Name and memory of every GPU that the driver lists; empty without a driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return []
+    return [line.strip() for line in listed.stdout.splitlines()] if listed.returncode == 0 else []
+
+
+def look_at_gpu() -> Finding:
+    """The GPUs, which models use and simulators do without."""
+    gpus = nvidia_gpus()
+    if gpus:
+        return Finding("GPU", "ok", "; ".join(gpus))
+    if shutil.which("nvidia-smi"):
+        return Finding("GPU", "warn", "the NVIDIA driver lists none", "nvidia-smi says why")
+    return Finding("GPU", "ok", "none: models run on the CPU, slowly")
+
+
+def look_at_disk(folder: Path | None = None) -> Finding:
+    """Room for ledgers, videos and Ray's temporary files."""
+    folder = folder or Path.cwd()
+    free = shutil.disk_usage(folder).free / GB
+    status: Status = "fail" if free < 1 else "warn" if free < 5 else "ok"
+    return Finding(
+        "disk", status, f"{free:.0f} GB free in {folder}", "" if status == "ok" else "free some space"
+    )
+
+
+def look_at_memory(meminfo: Path = Path("/proc/meminfo")) -> Finding:
+    """How many simulators fit beside each other."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text()) if meminfo.exists() else None
+    if found is None:
+        return Finding("memory", "warn", "unknown", f"each simulator needs {SIMULATOR_GB} GB")
+    free = int(found[1]) * 1024 / GB
+    # Ray and the worker take about 1.5 GB before the first simulator starts.
+    fit = max(0, int((free - 1.5) / SIMULATOR_GB))
+    detail = f"{free:.0f} GB free: room for {fit} simulators, without a model"
+    if fit == 0:
+        return Finding("memory", "fail", detail, "close other programs")
+    return Finding("memory", "ok" if fit > 1 else "warn", detail, "" if fit > 1 else "WORKERS=1")
+
+
+def look_at_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
+    """Shared memory, through which Ray and simulators pass images; containers often have only 64 MB."""
+    if not folder.is_dir():
+        return Finding("shared memory", "warn", f"{folder} does not exist", "")
+    total = shutil.disk_usage(folder).total / GB
+    if total < 0.5:
+        return Finding("shared memory", "warn", f"{total:.2f} GB", "start the container with --shm-size=2g")
+    return Finding("shared memory", "ok", f"{total:.1f} GB")

@@ -1,0 +1,78 @@
+"""Where to take hold of an object: the choice of a side, and whether the object is in the gripper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_eval.observation import Privileged
+from wam_eval.policies.expert.grasps import GRASPS, category
+from wam_eval.policies.expert.motion import Vector, matrix
+
+#: Where the robot stands, as seen from any object. A wall taken on that side needs the least reach: the arm
+#: must not stretch fully, or its elbow folds over and the controller cannot bring it back.
+TOWARDS_ROBOT: Vector = np.array([-1.0, 0.0, 0.0])
+#: Where the wall of a round object may be taken.
+RIM_WAYS: tuple[Vector, ...] = tuple(
+    np.array([np.cos(angle), np.sin(angle), 0.0]) for angle in np.arange(8) * np.pi / 4
+)
+#: Distance in metres of the outer finger from a wall before it closes, the free distance around it beyond
+#: which more is no better, and how much of it the side towards the robot is worth.
+OUTER_FINGER, ENOUGH_ROOM, NEARNESS = 0.04, 0.08, 0.02
+#: Distance in metres that an object may slip in the gripper without being lost.
+SLIP = 0.03
+
+
+def hold_point(state: Privileged, thing: str) -> Vector:
+    """The point in metres, in the world frame, at which (or around which, at its wall) an object is held."""
+    pose = state.poses[thing]
+    return pose[:3] + matrix(pose[3:]) @ np.array(GRASPS[category(thing)].point)
+
+
+def is_held(state: Privileged, thing: str) -> bool:
+    """Whether an object is where the gripper would hold it."""
+    away = np.abs(state.poses["gripper"][:3] - hold_point(state, thing))
+    return bool(np.hypot(away[0], away[1]) < GRASPS[category(thing)].rim + SLIP and away[2] < SLIP)
+
+
+def ways_to_grasp(state: Privileged, thing: str) -> list[Vector]:
+    """Horizontal unit vectors along which the fingers may close on an object, the best first.
+
+    For an object held at its wall they point from its middle to that wall.
+    """
+    grasp = GRASPS[category(thing)]
+    turned = [matrix(state.poses[thing][3:]) @ np.array(way) * (1.0, 1.0, 0.0) for way in grasp.across]
+    level = [way / np.linalg.norm(way) for way in turned if np.linalg.norm(way) > 0.7]
+    if not grasp.rim:
+        fingers = matrix(state.poses["gripper"][3:])[:, 0]
+        return sorted(level or RIM_WAYS, key=lambda way: -abs(float(way @ fingers)))
+    long_side = drawer_axis(state, thing)
+    if long_side is not None:
+        return sorted((long_side, -long_side), key=lambda way: -float(way @ TOWARDS_ROBOT))
+    middle, reach = hold_point(state, thing), grasp.rim + OUTER_FINGER
+
+    def merit(way: Vector) -> float:
+        return room(state, thing, middle + reach * way) + NEARNESS * float(way @ TOWARDS_ROBOT)
+
+    return sorted(level or RIM_WAYS, key=merit, reverse=True)
+
+
+def drawer_axis(state: Privileged, thing: str) -> Vector | None:
+    """The long horizontal side of the drawer that an object lies in: only there is room for fingers."""
+    for region, half in state.regions.items():
+        rotation = matrix(state.poses[region][3:])
+        inside = np.abs(rotation.T @ (state.poses[thing][:3] - state.poses[region][:3])) < half + 0.02
+        if half.min() > 0.02 and inside.all():
+            side = rotation[:, int(np.argmax(half))] * (1.0, 1.0, 0.0)
+            return side / np.linalg.norm(side)
+    return None
+
+
+def room(state: Privileged, thing: str, spot: Vector) -> float:
+    """Horizontal distance in metres from a spot to the nearest other object of about its height."""
+    others = [
+        pose[:3] - spot
+        for name, pose in state.poses.items()
+        if name not in (thing, "gripper") and name not in state.regions
+    ]
+    distances = [float(np.hypot(x, y)) for x, y, z in others if abs(z) < 0.1]
+    return min([ENOUGH_ROOM, *distances])

@@ -1,0 +1,126 @@
+"""How each category of object is grasped, and how things are put down at each category of place: data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Triple = tuple[float, float, float]
+
+X: Triple = (1.0, 0.0, 0.0)
+Y: Triple = (0.0, 1.0, 0.0)
+Z: Triple = (0.0, 0.0, 1.0)
+MINUS_Y: Triple = (0.0, -1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """Where the gripper takes hold of an object; lengths in metres.
+
+    Attributes:
+        point: where the point between the fingertips goes, in the object's frame.
+        across: directions in the object's frame, along any of which the fingers may close; empty for any.
+        rim: distance from ``point`` of the wall of a hollow object, which is taken at its wall; zero for an
+            object that fits between the fingers.
+    """
+
+    point: Triple = (0.0, 0.0, 0.0)
+    across: tuple[Triple, ...] = ()
+    rim: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an object is let go; lengths in metres.
+
+    Attributes:
+        height: height of the object's lowest point above the place's origin.
+        gripper: least height of the gripper above the place's origin, where the place has walls.
+        clear: height above the place, or above where the object was taken, at which it is carried.
+    """
+
+    height: float = 0.01
+    gripper: float = 0.0
+    clear: float = 0.08
+
+
+@dataclass(frozen=True)
+class Knob:
+    """How a knob is turned on.
+
+    Attributes:
+        point: where the point between the fingertips goes, in metres, in the frame of the knob's object.
+        across: direction in that frame along which the fingers close.
+        turn: angle in radians by which the gripper turns, counter-clockwise from above.
+        joint: name of the knob's joint, without the instance.
+        on: position of the joint in radians beyond which it is on.
+    """
+
+    point: Triple
+    across: Triple
+    turn: float
+    joint: str
+    on: float
+
+
+#: Category -> grasp. The gripper's palm is 0.038 m above the point between the fingertips, so tall things
+#: are held near their top; the fingertips are 0.009 m below it, so flat things are held above their centre.
+GRASPS: Mapping[str, Grasp] = {
+    "akita_black_bowl": Grasp(point=(0.0, 0.0, 0.03), rim=0.046),
+    "alphabet_soup": Grasp(point=(0.0, 0.005, -0.0035), across=(X, Z)),
+    "bbq_sauce": Grasp(point=(0.0, 0.0, 0.018), across=(X, Y)),
+    "butter": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
+    "chocolate_pudding": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
+    "cream_cheese": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
+    "ketchup": Grasp(point=(0.0, 0.037, 0.0), across=(X, Z)),
+    "milk": Grasp(point=(0.0, 0.026, 0.0), across=(X, Z)),
+    "orange_juice": Grasp(point=(0.0, 0.026, 0.0), across=(X, Z)),
+    "porcelain_mug": Grasp(point=(0.013, -0.001, 0.085), across=(X, Y, MINUS_Y), rim=0.045),
+    "salad_dressing": Grasp(point=(0.0, 0.037, 0.0), across=(X, Z)),
+    "tomato_sauce": Grasp(point=(0.0, 0.005, -0.0035), across=(X, Z)),
+    "white_yellow_mug": Grasp(point=(0.013, 0.0, 0.08), across=(X, Y, MINUS_Y), rim=0.05),
+    "wine_bottle": Grasp(point=(0.0, 0.0, 0.12), across=(X, Y)),
+}
+
+#: Category -> height in metres of the object's origin above its lowest point, when it stands.
+BASES: Mapping[str, float] = {
+    "akita_black_bowl": 0.0,
+    "alphabet_soup": 0.038,
+    "bbq_sauce": 0.055,
+    "butter": 0.009,
+    "chocolate_pudding": 0.013,
+    "cream_cheese": 0.009,
+    "ketchup": 0.072,
+    "milk": 0.07,
+    "orange_juice": 0.07,
+    "porcelain_mug": 0.0,
+    "salad_dressing": 0.073,
+    "tomato_sauce": 0.038,
+    "white_yellow_mug": 0.0,
+    "wine_bottle": 0.0,
+}
+
+#: Category of a place, a region without its number -> how things are put there.
+PLACES: Mapping[str, Place] = {
+    "akita_black_bowl": Place(height=0.03, clear=0.10),
+    "basket_contain_region": Place(height=-0.05, gripper=0.06, clear=0.14),
+    "flat_stove_cook_region": Place(height=0.03),
+    "living_room_table_plate_right_region": Place(),
+    "plate": Place(height=0.015),
+    "wine_rack_top_region": Place(height=-0.01),
+    "wooden_cabinet_top_side": Place(height=0.015),
+}
+
+#: Category -> its knob.
+KNOBS: Mapping[str, Knob] = {
+    "flat_stove": Knob(point=(0.0, 0.0, 0.042), across=Y, turn=1.2, joint="button", on=0.5),
+}
+
+#: Category of flat objects that are dragged -> height in metres of the fingers above their origin.
+DRAGGED: Mapping[str, float] = {"plate": 0.016}
+
+
+def category(name: str) -> str:
+    """The category of an instance, its name without its number: ``plate_1`` -> ``plate``."""
+    return re.sub(r"_\d+(?=_|$)", "", name, count=1)

@@ -1,0 +1,309 @@
+"""A policy behind a websocket: asks a policy server that speaks openpi's protocol.
+
+The server greets with a map of metadata. A request is a map of observation keys, a reply a map with ``actions``;
+both are msgpack with numpy arrays as maps of their bytes, dtype and shape. A reply in text is the traceback of a
+server that could not answer that request (github.com/Physical-Intelligence/openpi, packages/openpi-client).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from socket import SO_SNDTIMEO, SOL_SOCKET
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
+
+from wam_eval.errors import UserError
+from wam_eval.observation import ActionChunk, Observation
+from wam_eval.policies.policy import Policy, PolicySpec, PolicyUnavailable
+
+ATTEMPTS = 3
+"""How often a request is sent before the server is given up."""
+CONNECT_SECONDS = 30.0
+"""How long at least a server is tried that cannot be reached, since it may be starting."""
+PAUSE = 0.5
+"""Seconds before a request is sent again; doubled every time, up to LONGEST_PAUSE."""
+LONGEST_PAUSE = 5.0
+
+_NOT_OPENPI = "Does it speak openpi's protocol (openpi's scripts/serve_policy.py)?"
+_DTYPE = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # plain numbers: no objects, no records
+
+
+class RemoteError(Exception):
+    """The server could not answer one request; the text is the last line of its traceback."""
+
+
+class _ExchangeError(Exception):
+    """An exchange that failed and can be repeated.
+
+    Args:
+        what: what happened.
+        check: what the user should look at.
+        connected: whether there was a connection before.
+    """
+
+    def __init__(self, what: str, check: str, connected: bool = True) -> None:
+        super().__init__(what)
+        self.what, self.check, self.connected = what, check, connected
+
+
+class Remote(Policy):
+    """Asks a server over one connection, made at the first request and made again when it breaks.
+
+    Args:
+        checkpoint: the server's address: ``host:port``, ``ws://host:port`` or ``wss://host:port``.
+        execute: how many actions of a chunk are executed before the server is asked again.
+        image_size: height and width in pixels of the images that are sent.
+        cameras: our camera -> key of its image in the request.
+        state_key, prompt_key: keys of the proprioception, float32 (d,), and of the instruction.
+        timeout: seconds to wait for the server at a time.
+
+    Raises:
+        UserError: the address or a number is not one.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        execute: int,
+        image_size: int,
+        cameras: Mapping[str, str],
+        state_key: str,
+        prompt_key: str,
+        timeout: float,
+    ) -> None:
+        for name, value in (("execute", execute), ("image_size", image_size), ("timeout", timeout)):
+            if value <= 0:
+                raise UserError(f"remote policy: {name} is {value}; it must be more than 0")
+        self.spec = PolicySpec(cameras=tuple(cameras), execute=execute)
+        self._uri = server_uri(checkpoint)
+        self._image_size = image_size
+        self._cameras = dict(cameras)
+        self._state_key = state_key
+        self._prompt_key = prompt_key
+        self._timeout = timeout
+        self._connection: ClientConnection | None = None
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        """Ask the server for one observation after the other.
+
+        Returns:
+            Chunks, float32 (n, d) as the server chose; ``measured["server_infer"]`` in seconds if it tells.
+
+        Raises:
+            RemoteError: the server failed at one of these observations.
+            PolicyUnavailable: it was tried several times and is not there, silent, or no openpi server.
+        """
+        return [self._ask(observation) for observation in observations]
+
+    def close(self) -> None:
+        """Say goodbye to the server."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _ask(self, observation: Observation) -> ActionChunk:
+        request = pack(self._request(observation))
+        start = time.monotonic()
+        for attempt in itertools.count(1):
+            try:
+                return self._exchange(request)
+            except _ExchangeError as failed:
+                self.close()
+                patient = not failed.connected and time.monotonic() - start < CONNECT_SECONDS
+                if attempt >= ATTEMPTS and not patient:
+                    seconds = time.monotonic() - start
+                    raise PolicyUnavailable(
+                        f"the policy server at {self._uri}: {failed.what} "
+                        f"(attempt {attempt}, after {seconds:.0f} s). {failed.check}"
+                    ) from failed
+            time.sleep(min(PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE))
+        raise AssertionError("unreachable")
+
+    def _request(self, observation: Observation) -> dict[str, Any]:
+        images = {
+            key: resize_with_padding(observation.images[camera], self._image_size)
+            for camera, key in self._cameras.items()
+        }
+        return {**images, self._state_key: observation.state, self._prompt_key: observation.instruction}
+
+    def _exchange(self, request: bytes) -> ActionChunk:
+        connection = self._connection or self._connect()
+        try:
+            connection.send(request)
+        except (OSError, WebSocketException) as error:
+            raise self._broken(error) from error
+        reply = self._receive(connection)
+        if isinstance(reply, str):
+            self.close()  # openpi's server hangs up after a traceback
+            failure = RemoteError((reply.strip().splitlines() or ["no message"])[-1])
+            failure.add_note(f"The server at {self._uri} said:\n{reply}")
+            raise failure
+        return read_reply(reply)
+
+    def _connect(self) -> ClientConnection:
+        try:
+            self._connection = connect(
+                self._uri,
+                compression=None,
+                max_size=None,
+                # A server that computes does not answer pings; `timeout` tells when it has died.
+                ping_interval=None,
+                # It does not shake hands either while it computes for another client.
+                open_timeout=self._timeout,
+                close_timeout=1.0,
+                # In one's own network a proxy from the environment is in the way.
+                proxy=True if self._uri.startswith("wss:") else None,
+            )
+        except TimeoutError as error:
+            what = f"no connection within {self._timeout:g} s"
+            raise _ExchangeError(
+                what, "Does it hang, or does a firewall drop the packets?", connected=False
+            ) from error
+        except (OSError, WebSocketException) as error:
+            what = f"no connection: {_words(error)}"
+            raise _ExchangeError(what, "Does it run, at this host and port?", connected=False) from error
+        seconds, fraction = divmod(self._timeout, 1.0)
+        timeval = struct.pack("@ll", int(seconds), int(fraction * 1e6))
+        self._connection.socket.setsockopt(SOL_SOCKET, SO_SNDTIMEO, timeval)  # else sending may block forever
+        greeting = self._receive(self._connection)
+        if isinstance(greeting, str) or not isinstance(unpack(greeting), dict):
+            raise _ExchangeError("its greeting is no map of metadata", _NOT_OPENPI)
+        return self._connection
+
+    def _receive(self, connection: ClientConnection) -> str | bytes:
+        try:
+            return connection.recv(timeout=self._timeout)
+        except TimeoutError as error:
+            check = "Look at its log; a slow model needs a longer `timeout` in the policy's YAML."
+            raise _ExchangeError(f"no answer within {self._timeout:g} s", check) from error
+        except (OSError, WebSocketException) as error:
+            raise self._broken(error) from error
+
+    @staticmethod
+    def _broken(error: Exception) -> _ExchangeError:
+        if isinstance(error, ConnectionClosed) and isinstance(error.__cause__, BlockingIOError):
+            return _ExchangeError("it does not read what it is sent", "Look at its log.")
+        return _ExchangeError(
+            f"the connection broke: {_words(error)}", "Look at its log: it may have crashed."
+        )
+
+
+def server_uri(address: str) -> str:
+    """The websocket URI of an address.
+
+    Raises:
+        UserError: it is none.
+    """
+    bare = "://" not in address
+    uri = f"ws://{address}" if bare else address
+    try:
+        parse_uri(uri)
+        good = not re.search(r"\s", uri) and (not bare or re.search(r":\d+$", uri) is not None)
+    except (InvalidURI, ValueError):
+        good = False
+    if not good:
+        raise UserError(
+            f"{address!r} is no address of a policy server: give host:port, ws://host:port or wss://host:port"
+        )
+    return uri
+
+
+def resize_with_padding(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Fit an image into a square as openpi's client does: aspect kept, bilinear, black bars.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: height and width of the result.
+    """
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    ratio = max(height / size, width / size)
+    rows, columns = max(1, int(height / ratio)), max(1, int(width / ratio))
+    resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    square = np.zeros((size, size, 3), np.uint8)
+    square[top : top + rows, left : left + columns] = np.asarray(resized)
+    return square
+
+
+def pack(message: Mapping[str, Any]) -> bytes:
+    """Encode plain values and arrays."""
+    encoded: bytes = msgpack.packb(message, default=_encode)
+    return encoded
+
+
+def unpack(data: bytes) -> Any:
+    """Decode what a server sent; arrays are read-only views of ``data``.
+
+    Raises:
+        _ExchangeError: it is not msgpack, or an array in it is not one of plain numbers.
+    """
+    try:
+        return msgpack.unpackb(data, object_hook=_decode)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise _ExchangeError(
+            f"it sent {len(data)} bytes that are no message ({_words(error)})", _NOT_OPENPI
+        ) from error
+
+
+def read_reply(data: bytes) -> ActionChunk:
+    """The chunk in a server's reply.
+
+    Raises:
+        _ExchangeError: there is none.
+    """
+    reply = unpack(data)
+    actions = reply.get("actions") if isinstance(reply, dict) else None
+    if not isinstance(actions, np.ndarray) or actions.dtype.kind not in "fiu":
+        raise _ExchangeError("its reply holds no array of `actions`", _NOT_OPENPI)
+    timing = reply.get("server_timing")
+    spent = timing.get("infer_ms") if isinstance(timing, dict) else None
+    measured = {}
+    if isinstance(spent, int | float) and math.isfinite(spent):
+        measured["server_infer"] = spent / 1000.0
+    return ActionChunk(actions.astype(np.float32), measured)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {
+            b"__ndarray__": True,
+            b"data": value.tobytes(),
+            b"dtype": value.dtype.str,
+            b"shape": value.shape,
+        }
+    raise TypeError(f"cannot send a {type(value).__name__}")
+
+
+def _decode(value: dict[Any, Any]) -> Any:
+    if b"__npgeneric__" in value:
+        return value.get(b"data")
+    if b"__ndarray__" not in value:
+        return value
+    data, dtype, shape = (value.get(name) for name in (b"data", b"dtype", b"shape"))
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+        raise ValueError(f"an array of type {dtype!r:.40}")
+    if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError(f"an array of shape {shape!r:.40}")
+    size = np.dtype(dtype).itemsize * math.prod(shape)
+    if not isinstance(data, bytes) or len(data) != size:
+        raise ValueError(f"an array of shape {shape!r:.40} without its {size} bytes")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _words(error: Exception) -> str:
+    """An error in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
