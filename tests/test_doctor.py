@@ -85,15 +85,13 @@ def test_the_renderer_or_what_to_type(monkeypatch):
 def test_assets_are_looked_for_and_not_downloaded(monkeypatch, kind, status):
     from wam_eval.sim.libero import assets
 
-    def find_assets():
-        assert doctor.os.environ["HF_HUB_OFFLINE"] == "1"
+    def find_assets(download):
+        assert not download
         return SimpleNamespace(card=SimpleNamespace(kind=kind, detail=f"{kind} assets"))
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(assets, "find_assets", find_assets)
     finding = doctor.look_at_libero_assets()
     assert (finding.status, finding.detail) == (status, f"{kind} assets")
-    assert "HF_HUB_OFFLINE" not in doctor.os.environ
 
 
 def test_a_wrong_path_to_assets_fails(monkeypatch, tmp_path):

@@ -8,8 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -139,27 +138,12 @@ def look_at_libero_assets() -> Finding:
     from wam_eval.sim.libero.assets import VARIABLE, find_assets
 
     try:
-        with offline():
-            assets = find_assets()
+        assets = find_assets(download=False)
     except UserError as error:
         return Finding("LIBERO assets", "fail", str(error), f"unset {VARIABLE}, or correct it")
     status: Status = "ok" if assets.card.kind == "official" else "warn"
     advice = f"{VARIABLE}=/path/to/LIBERO's/assets for results that compare with published ones"
     return Finding("LIBERO assets", status, assets.card.detail, "" if status == "ok" else advice)
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """Keep the search for assets from downloading them: a diagnosis changes nothing."""
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = before
 
 
 def look_at_cluster() -> Finding:

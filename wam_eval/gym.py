@@ -64,7 +64,7 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
         for camera in cameras:
             if camera not in existing:
                 raise unknown(f"camera of {suite}", camera, existing)
-        self.observation_space = spaces.Dict(
+        self.observation_space: gymnasium.Space[Any] = spaces.Dict(
             {
                 **{camera: spaces.Box(0, 255, (size, size, 3), np.uint8) for camera in cameras},
                 "state": spaces.Box(-np.inf, np.inf, (STATE_DIM,), np.float32),
@@ -105,7 +105,7 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
     def step(self, action: NDArray[np.float32]) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
         """Take one control step.
 
-        The simulator may not observe the step that reaches the goal; the observation before it is then repeated.
+        Where a simulator does not observe the step that reaches the goal, the last observation is repeated.
 
         Raises:
             ValueError: not 7 finite numbers.

@@ -1,18 +1,18 @@
 """A policy behind a websocket: asks a policy server that speaks openpi's protocol.
 
-The server greets with a map of metadata. A request is a map of observation keys, a reply a map with ``actions``;
-both are msgpack with numpy arrays as maps of their bytes, dtype and shape. A reply in text is the traceback of a
-server that could not answer that request (github.com/Physical-Intelligence/openpi, packages/openpi-client).
+The server greets with a map of metadata. A request is a map of observation keys, a reply a map with
+``actions``; both are msgpack with numpy arrays as maps of their bytes, dtype and shape. A reply in text is
+the traceback of a server that could not answer. Source: Physical-Intelligence/openpi, packages/openpi-client.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import struct
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from socket import SO_SNDTIMEO, SOL_SOCKET
 from typing import Any
 
@@ -32,9 +32,8 @@ ATTEMPTS = 3
 """How often a request is sent before the server is given up."""
 CONNECT_SECONDS = 30.0
 """How long at least a server is tried that cannot be reached, since it may be starting."""
-PAUSE = 0.5
-"""Seconds before a request is sent again; doubled every time, up to LONGEST_PAUSE."""
-LONGEST_PAUSE = 5.0
+PAUSE, LONGEST_PAUSE = 0.5, 5.0
+"""Seconds before a request is sent again; doubled every time, up to the longest."""
 
 _NOT_OPENPI = "Does it speak openpi's protocol (openpi's scripts/serve_policy.py)?"
 _DTYPE = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # plain numbers: no objects, no records
@@ -94,6 +93,7 @@ class Remote(Policy):
         self._prompt_key = prompt_key
         self._timeout = timeout
         self._connection: ClientConnection | None = None
+        self._closing = ExitStack()
 
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk]:
         """Ask the server for one observation after the other.
@@ -109,27 +109,27 @@ class Remote(Policy):
 
     def close(self) -> None:
         """Say goodbye to the server."""
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        self._connection = None
+        self._closing.close()
 
     def _ask(self, observation: Observation) -> ActionChunk:
         request = pack(self._request(observation))
         start = time.monotonic()
-        for attempt in itertools.count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return self._exchange(request)
             except _ExchangeError as failed:
                 self.close()
-                patient = not failed.connected and time.monotonic() - start < CONNECT_SECONDS
-                if attempt >= ATTEMPTS and not patient:
-                    seconds = time.monotonic() - start
+                seconds = time.monotonic() - start
+                may_be_starting = not failed.connected and seconds < CONNECT_SECONDS
+                if attempt >= ATTEMPTS and not may_be_starting:
                     raise PolicyUnavailable(
                         f"the policy server at {self._uri}: {failed.what} "
                         f"(attempt {attempt}, after {seconds:.0f} s). {failed.check}"
                     ) from failed
             time.sleep(min(PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE))
-        raise AssertionError("unreachable")
 
     def _request(self, observation: Observation) -> dict[str, Any]:
         images = {
@@ -154,7 +154,7 @@ class Remote(Policy):
 
     def _connect(self) -> ClientConnection:
         try:
-            self._connection = connect(
+            opened = connect(
                 self._uri,
                 compression=None,
                 max_size=None,
@@ -166,21 +166,17 @@ class Remote(Policy):
                 # In one's own network a proxy from the environment is in the way.
                 proxy=True if self._uri.startswith("wss:") else None,
             )
-        except TimeoutError as error:
-            what = f"no connection within {self._timeout:g} s"
-            raise _ExchangeError(
-                what, "Does it hang, or does a firewall drop the packets?", connected=False
-            ) from error
+            connection = self._closing.enter_context(opened)
         except (OSError, WebSocketException) as error:
             what = f"no connection: {_words(error)}"
-            raise _ExchangeError(what, "Does it run, at this host and port?", connected=False) from error
-        seconds, fraction = divmod(self._timeout, 1.0)
-        timeval = struct.pack("@ll", int(seconds), int(fraction * 1e6))
-        self._connection.socket.setsockopt(SOL_SOCKET, SO_SNDTIMEO, timeval)  # else sending may block forever
-        greeting = self._receive(self._connection)
+            raise _ExchangeError(what, "Does it run at this host and port?", connected=False) from error
+        timeval = struct.pack("@ll", int(self._timeout), int(self._timeout % 1 * 1e6))
+        connection.socket.setsockopt(SOL_SOCKET, SO_SNDTIMEO, timeval)  # else sending may block forever
+        greeting = self._receive(connection)
         if isinstance(greeting, str) or not isinstance(unpack(greeting), dict):
             raise _ExchangeError("its greeting is no map of metadata", _NOT_OPENPI)
-        return self._connection
+        self._connection = connection
+        return connection
 
     def _receive(self, connection: ClientConnection) -> str | bytes:
         try:
@@ -195,9 +191,7 @@ class Remote(Policy):
     def _broken(error: Exception) -> _ExchangeError:
         if isinstance(error, ConnectionClosed) and isinstance(error.__cause__, BlockingIOError):
             return _ExchangeError("it does not read what it is sent", "Look at its log.")
-        return _ExchangeError(
-            f"the connection broke: {_words(error)}", "Look at its log: it may have crashed."
-        )
+        return _ExchangeError(f"the connection broke: {_words(error)}", "Look at its log: has it crashed?")
 
 
 def server_uri(address: str) -> str:
@@ -279,12 +273,8 @@ def read_reply(data: bytes) -> ActionChunk:
 
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return {
-            b"__ndarray__": True,
-            b"data": value.tobytes(),
-            b"dtype": value.dtype.str,
-            b"shape": value.shape,
-        }
+        head = {b"__ndarray__": True, b"dtype": value.dtype.str, b"shape": value.shape}
+        return {**head, b"data": value.tobytes()}
     raise TypeError(f"cannot send a {type(value).__name__}")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from wam_eval.observation import Privileged
 from wam_eval.policies.expert.grasps import GRASPS, category
-from wam_eval.policies.expert.motion import Vector, matrix
+from wam_eval.policies.expert.motion import Vector, about_vertical, matrix
 
 #: Where the robot stands, as seen from any object. A wall taken on that side needs the least reach: the arm
 #: must not stretch fully, or its elbow folds over and the controller cannot bring it back.
@@ -18,6 +18,8 @@ RIM_WAYS: tuple[Vector, ...] = tuple(
 #: Distance in metres of the outer finger from a wall before it closes, the free distance around it beyond
 #: which more is no better, and how much of it the side towards the robot is worth.
 OUTER_FINGER, ENOUGH_ROOM, NEARNESS = 0.04, 0.08, 0.02
+#: Half width in metres of the palm, along the direction in which the fingers close.
+PALM = 0.09
 #: Distance in metres that an object may slip in the gripper without being lost.
 SLIP = 0.03
 
@@ -43,8 +45,7 @@ def ways_to_grasp(state: Privileged, thing: str) -> list[Vector]:
     turned = [matrix(state.poses[thing][3:]) @ np.array(way) * (1.0, 1.0, 0.0) for way in grasp.across]
     level = [way / np.linalg.norm(way) for way in turned if np.linalg.norm(way) > 0.7]
     if not grasp.rim:
-        fingers = matrix(state.poses["gripper"][3:])[:, 0]
-        return sorted(level or RIM_WAYS, key=lambda way: -abs(float(way @ fingers)))
+        return between_fingers(state, thing, level or list(RIM_WAYS))
     long_side = drawer_axis(state, thing)
     if long_side is not None:
         return sorted((long_side, -long_side), key=lambda way: -float(way @ TOWARDS_ROBOT))
@@ -54,6 +55,19 @@ def ways_to_grasp(state: Privileged, thing: str) -> list[Vector]:
         return room(state, thing, middle + reach * way) + NEARNESS * float(way @ TOWARDS_ROBOT)
 
     return sorted(level or RIM_WAYS, key=merit, reverse=True)
+
+
+def between_fingers(state: Privileged, thing: str, ways: list[Vector]) -> list[Vector]:
+    """The ways, twisted too where the object allows: first with room for the palm, then turning least."""
+    twist, middle = GRASPS[category(thing)].twist, hold_point(state, thing)
+    fingers = matrix(state.poses["gripper"][3:])[:, 0]
+
+    def merit(way: Vector) -> tuple[float, float]:
+        ends = min(room(state, thing, middle + side * PALM * way) for side in (-1.0, 1.0))
+        return ends if twist else 0.0, abs(float(way @ fingers))
+
+    turns = [about_vertical(angle) for angle in ((0.0, twist, -twist) if twist else (0.0,))]
+    return sorted([turn @ way for way in ways for turn in turns], key=merit, reverse=True)
 
 
 def drawer_axis(state: Privileged, thing: str) -> Vector | None:

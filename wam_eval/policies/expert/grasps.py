@@ -23,11 +23,14 @@ class Grasp:
         across: directions in the object's frame, along any of which the fingers may close; empty for any.
         rim: distance from ``point`` of the wall of a hollow object, which is taken at its wall; zero for an
             object that fits between the fingers.
+        twist: angle in radians by which the fingers may also be turned from ``across``. Flat objects need it
+            as a choice: the palm comes down among their neighbours.
     """
 
     point: Triple = (0.0, 0.0, 0.0)
     across: tuple[Triple, ...] = ()
     rim: float = 0.0
+    twist: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ GRASPS: Mapping[str, Grasp] = {
     "akita_black_bowl": Grasp(point=(0.0, 0.0, 0.03), rim=0.046),
     "alphabet_soup": Grasp(point=(0.0, 0.005, -0.0035), across=(X, Z)),
     "bbq_sauce": Grasp(point=(0.0, 0.0, 0.018), across=(X, Y)),
-    "butter": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
-    "chocolate_pudding": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
-    "cream_cheese": Grasp(point=(0.0, 0.0, 0.003), across=(Y,)),
+    "butter": Grasp(point=(0.0, 0.0, 0.003), across=(Y,), twist=0.5),
+    "chocolate_pudding": Grasp(point=(0.0, 0.0, 0.003), across=(Y,), twist=0.5),
+    "cream_cheese": Grasp(point=(0.0, 0.0, 0.003), across=(Y,), twist=0.5),
     "ketchup": Grasp(point=(0.0, 0.037, 0.0), across=(X, Z)),
     "milk": Grasp(point=(0.0, 0.026, 0.0), across=(X, Z)),
     "orange_juice": Grasp(point=(0.0, 0.026, 0.0), across=(X, Z)),
@@ -116,9 +119,6 @@ PLACES: Mapping[str, Place] = {
 KNOBS: Mapping[str, Knob] = {
     "flat_stove": Knob(point=(0.0, 0.0, 0.042), across=Y, turn=1.2, joint="button", on=0.5),
 }
-
-#: Category of flat objects that are dragged -> height in metres of the fingers above their origin.
-DRAGGED: Mapping[str, float] = {"plate": 0.016}
 
 
 def category(name: str) -> str:

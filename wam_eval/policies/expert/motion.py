@@ -32,6 +32,11 @@ def matrix(quaternion: Vector) -> Matrix:
     )
 
 
+def about_vertical(angle: float) -> Matrix:
+    """The rotation by an angle in radians about the vertical, counter-clockwise from above."""
+    return matrix(np.array([np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2)]))
+
+
 def rotation_vector(rotation: Matrix) -> Vector:
     """Axis times angle, in radians, of a rotation matrix; zero at half a turn, where it has two signs."""
     axis = np.array(

@@ -9,8 +9,18 @@ import numpy as np
 
 from wam_eval.observation import Privileged
 from wam_eval.policies.expert.approach import hold_point, is_held, ways_to_grasp
-from wam_eval.policies.expert.grasps import BASES, DRAGGED, GRASPS, KNOBS, PLACES, category
-from wam_eval.policies.expert.motion import CLOSE, OPEN, Action, Matrix, Vector, matrix, pointing_down, servo
+from wam_eval.policies.expert.grasps import BASES, GRASPS, KNOBS, PLACES, category
+from wam_eval.policies.expert.motion import (
+    CLOSE,
+    OPEN,
+    Action,
+    Matrix,
+    Vector,
+    about_vertical,
+    matrix,
+    pointing_down,
+    servo,
+)
 
 #: Direction of the gripper's x axis with the last joint in the middle of its range.
 MIDDLE: Vector = np.array([-1.0, 1.0, 0.0])
@@ -52,8 +62,6 @@ def achieve(state: Privileged, aim: tuple[str, ...], attempt: int) -> Skill:
     relation, thing, *where = aim
     if relation == "turnon":
         return (yield from twist(state, thing))
-    if category(thing) in DRAGGED:
-        return (yield from drag(state, thing, *where))
     state = yield from pick(state, thing, attempt)
     if is_held(state, thing):
         state = yield from put(state, thing, *where)
@@ -104,26 +112,12 @@ def twist(state: Privileged, thing: str) -> Skill:
     turned = matrix(pose[3:])
     point = pose[:3] + turned @ np.array(knob.point)
     start = across(turned @ np.array(knob.across))
-    cosine, sine = np.cos(knob.turn), np.sin(knob.turn)
-    end = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]) @ start
+    end = about_vertical(knob.turn) @ start
     state = yield from move(state, lambda _: point, start, OPEN, point[2] + HOVER)
     state = yield from drive(state, CLOSE)
     for _ in range(TWISTING):
         state = yield servo(state.poses["gripper"], point, end, CLOSE)
     return state
-
-
-def drag(state: Privileged, thing: str, where: str) -> Skill:
-    """Put the closed fingers inside the rim of a flat object and drag it to its place."""
-    inside = state.poses[thing][:3] + np.array([0.0, 0.0, DRAGGED[category(thing)]])
-    rotation = across(np.array([0.0, 1.0, 0.0]))
-    state = yield from move(state, lambda _: inside, rotation, CLOSE, inside[2] + HOVER)
-
-    def target(now: Privileged) -> Vector:
-        x, y, _ = now.poses["gripper"][:3] + now.poses[where][:3] - now.poses[thing][:3]
-        return np.array([x, y, inside[2]])
-
-    return (yield from move(state, target, rotation, CLOSE))
 
 
 def across(way: Vector) -> Matrix:

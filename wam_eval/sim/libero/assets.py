@@ -1,7 +1,7 @@
 """LIBERO's assets: where they are, which they are, and our stand-ins where there are none.
 
-Searched in this order: the path the user gives (``WAM_EVAL_LIBERO_ASSETS`` or the suite's YAML), hf-libero's own
-places, the Hugging Face hub, and last the embedded stand-ins. ``official_assets.sha1`` lists the git blob hash of
+Searched in this order: the path the user gives (``WAM_EVAL_LIBERO_ASSETS`` or the benchmark's YAML; the word
+``stand-in`` asks for the embedded ones), hf-libero's own places, the Hugging Face hub, and last the embedded stand-ins. ``official_assets.sha1`` lists the git blob hash of
 every file that LIBERO's XMLs and style tables name, as of commit 8f1084e of the official repository; a tree is
 official when all of them match. That pins the content, wherever the tree comes from.
 """
@@ -37,23 +37,26 @@ class Assets:
     card: AssetsCard
 
 
-def find_assets(configured: str | None = None) -> Assets:
+def find_assets(configured: str | None = None, download: bool = True) -> Assets:
     """The first tree in the search order.
 
     Args:
-        configured: path from the suite's YAML.
+        configured: path from the benchmark's YAML.
+        download: whether the hub may be asked.
 
     Raises:
         UserError: a path was given and is not a complete asset tree.
     """
     given = os.environ.get(VARIABLE) or configured
+    if given == "stand-in":
+        return standin_assets()
     if given:
         source = VARIABLE if os.environ.get(VARIABLE) else "the benchmark's YAML"
         return _identify(_checked(Path(given).expanduser(), source))
     for place in _places_of_hf_libero():
         if not missing_files(place):
             return _identify(place)
-    downloaded = _download()
+    downloaded = _download() if download else None
     return _identify(downloaded) if downloaded else standin_assets()
 
 

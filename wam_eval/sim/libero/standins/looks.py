@@ -9,7 +9,7 @@ from wam_eval.sim.libero.standins.groceries import GROCERIES
 from wam_eval.sim.libero.standins.shapes import Colour, Shape, box, on_body, ring, rod, stack
 from wam_eval.sim.libero.standins.tableware import TABLEWARE
 
-METAL, STEEL, BLACK = (114, 114, 114), (190, 190, 192), (26, 26, 26)
+METAL, STEEL, BLACK = (114, 114, 114), (160, 160, 162), (26, 26, 26)
 DARK_WOOD, DRAWER_WOOD, PALE_WOOD = (55, 48, 43), (66, 58, 51), (170, 125, 75)
 IVORY = (249, 248, 243)
 

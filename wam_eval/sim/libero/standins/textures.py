@@ -54,8 +54,8 @@ def _shade(pattern: str) -> np.ndarray:
     noise = np.random.default_rng(0).normal(size=(SIZE, SIZE))
     if pattern == "grain":
         # Blurring along one direction only turns noise into wood fibres.
-        spectrum = np.fft.rfft(noise, axis=0) * np.exp(-0.5 * (np.arange(SIZE // 2 + 1) / 1.5) ** 2)[:, None]
-        fibres = np.fft.irfft(spectrum, n=SIZE, axis=0)
+        spectrum = np.fft.rfft(noise, axis=1) * np.exp(-0.5 * (np.arange(SIZE // 2 + 1) / 1.5) ** 2)
+        fibres = np.fft.irfft(spectrum, n=SIZE, axis=1)
         return 8 * fibres / fibres.std()
     shade = 2.0 * noise
     if pattern == "tiles":

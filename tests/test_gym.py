@@ -1,0 +1,205 @@
+"""The Gymnasium environments: a real simulator under Gymnasium's checker; how episodes end, on a fake one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
+
+import wam_eval.gym
+from wam_eval import catalog
+from wam_eval.errors import UserError
+from wam_eval.observation import Observation, Progress
+
+ID = "wam_eval/libero_object-00"
+KEY = "libero_object/00/003"
+STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
+PUSH = np.array([0.5, 0, -0.5, 0, 0, 0.3, 1], np.float32)
+
+
+def make(**settings) -> gymnasium.Env:
+    return gymnasium.make(ID, disable_env_checker=True, **settings).unwrapped
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[gymnasium.Env]:
+    made = make()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def blind() -> Iterator[gymnasium.Env]:
+    made = make(cameras=())
+    yield made
+    made.close()
+
+
+def test_every_task_of_every_suite_is_registered():
+    suites = {name: catalog.load_suite(name) for name in catalog.names("suites")}
+    expected = {f"wam_eval/{name}-{n:02d}" for name, card in suites.items() for n in range(len(card.tasks))}
+    assert len(expected) >= 130 and expected <= gymnasium.registry.keys()
+    assert not any(name.startswith("wam_eval/libero-") for name in gymnasium.registry)
+
+
+def test_registering_again_is_harmless():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wam_eval.gym.register_envs()
+
+
+@pytest.mark.filterwarnings("ignore:.*Box observation space")  # a proprioception has no limits to state
+@pytest.mark.filterwarnings("error:.*WARN")
+def test_passes_gymnasiums_checker(env, blind):
+    check_env(env)
+    check_env(blind)
+    assert set(blind.observation_space.spaces) == {"state"}
+
+
+def test_the_same_seed_and_options_give_the_same_episode(env, blind):
+    first, info = env.reset(options={"episode": KEY})
+    instruction = "pick up the alphabet soup and place it in the basket"
+    assert info == {"key": KEY, "instruction": instruction, "steps": 0, "success": False}
+    assert first in env.observation_space
+    assert first["agentview"].shape == (256, 256, 3) and first["agentview"].std() > 10
+    after, reward, terminated, truncated, info = env.step(PUSH)
+    assert (reward, terminated, truncated, info["steps"]) == (0.0, False, False, 1)
+    # Not looking changes nothing, nor do other episodes in between.
+    blind.reset(seed=5)
+    blind.step(PUSH)
+    seen, _ = blind.reset(options={"episode": KEY})
+    assert np.array_equal(seen["state"], first["state"])
+    assert np.array_equal(blind.step(PUSH)[0]["state"], after["state"])
+    assert not np.array_equal(first["state"], after["state"])
+
+
+def test_without_options_the_seed_chooses(blind):
+    keys = [blind.reset(seed=seed)[1]["key"] for seed in (1, 1, 2, None)]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+    assert all(key.startswith("libero_object/00/") for key in keys)
+
+
+def test_some_cameras_and_another_protocol():
+    with gymnasium.make(ID, cameras=["agentview"], protocol="fastwam").unwrapped as env:
+        assert set(env.observation_space.spaces) == {"agentview", "state"}
+        assert env._episodes[KEY].step_limit == 400 and env._episodes[KEY].seed == 42
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"protocol": "openvlaa"}, "openvla"),
+        ({"cameras": ["agentviev"]}, "agentview"),
+        ({"suite": "libero_objekt"}, "libero_object"),
+        ({"task": 10}, "tasks 0 to 9"),
+        ({"task": -1}, "unknown task"),
+    ],
+)
+def test_unknown_names(settings, named):
+    with pytest.raises(UserError, match=named):
+        wam_eval.gym.TaskEnv(**{"suite": "libero_object", "task": 0, **settings})
+
+
+class Fake:
+    """A simulator process that succeeds at a chosen step."""
+
+    success_at = 10**9
+    observes_the_end = False
+    pid = None
+
+    def __init__(self, spec, log) -> None:
+        self.log = log
+
+    def load(self, episode, request) -> Observation:
+        self.episode, self.steps = episode, 0
+        return self._observe()
+
+    def step(self, actions, request) -> tuple[Progress, Observation | None]:
+        assert actions.shape == (1, 7) and actions.dtype == np.float32
+        self.steps += 1
+        success = self.steps == self.success_at
+        done = success or self.steps == self.episode.step_limit
+        seen = self._observe() if self.observes_the_end or not done else None
+        return Progress(self.steps, success, done), seen
+
+    def _observe(self) -> Observation:
+        return Observation(self.episode.key, self.steps, {}, np.full(8, self.steps, np.float32), "do it")
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
+    class Own(Fake): ...
+
+    monkeypatch.setattr(wam_eval.gym, "SimulatorProcess", Own)
+    return Own
+
+
+@pytest.mark.parametrize("observes", [False, True])
+def test_success_terminates_with_reward(fake, observes):
+    fake.success_at, fake.observes_the_end = 3, observes
+    env = make(cameras=())
+    env.reset(seed=0)
+    steps = [env.step(STILL) for _ in range(3)]
+    assert [step[1:4] for step in steps] == [(0.0, False, False)] * 2 + [(1.0, True, False)]
+    seen, *_, info = steps[-1]
+    assert info["success"] and info["steps"] == 3
+    assert seen["state"][0] == (3 if observes else 2)
+    assert seen["state"] is not steps[-2][0]["state"]
+    with pytest.raises(ResetNeeded):
+        env.step(STILL)
+    assert env.reset(seed=0)[1]["steps"] == 0
+
+
+def test_the_step_limit_truncates_and_is_observed(fake):
+    env = make(cameras=())
+    env.reset(seed=0)
+    for _ in range(279):
+        assert env.step(STILL)[2:4] == (False, False)
+    seen, reward, terminated, truncated, info = env.step(STILL)
+    assert (reward, terminated, truncated, info["steps"]) == (0.0, False, True, 280)
+    assert seen["state"][0] == 280
+    with pytest.raises(ResetNeeded):
+        env.step(STILL)
+
+
+def test_success_at_the_step_limit_is_success(fake):
+    fake.success_at = 280
+    env = make(cameras=())
+    env.reset(seed=0)
+    steps = [env.step(STILL) for _ in range(280)]
+    assert steps[-1][1:4] == (1.0, True, False)
+
+
+def test_what_cannot_be_done_is_refused(fake):
+    env = make(cameras=())
+    with pytest.raises(ResetNeeded):
+        env.step(STILL)
+    for options in ({"episode": "libero_object/01/000"}, {"episode": 3}, {"epsiode": KEY}):
+        with pytest.raises(UserError, match=r"did you mean|known"):
+            env.reset(options=options)
+    env.reset(seed=0)
+    for action in (np.zeros(6), np.full(7, np.nan), np.zeros((1, 7))):
+        with pytest.raises(ValueError, match="7 finite numbers"):
+            env.step(action)
+    assert env.step(STILL)[4]["steps"] == 1
+    env.close()
+    with pytest.raises(ResetNeeded):
+        env.step(STILL)
+
+
+def test_closing_ends_the_process_and_removes_its_log():
+    env = make(cameras=())
+    env.close()  # before it was started
+    env.reset(seed=0)
+    simulator = env._simulator
+    assert simulator.pid and simulator.log.is_file()
+    env.close()
+    env.close()
+    assert simulator.pid is None and not simulator.log.exists()
