@@ -25,9 +25,7 @@ def calls(monkeypatch):
     def call(command):
         record.append(" ".join(command))
         failed = any(word in record[-1] for word in fails)
-        return subprocess.CompletedProcess(
-            command, int(failed), stdout="E: no such package" if failed else ""
-        )
+        return subprocess.CompletedProcess(command, int(failed), stdout="E: no such package" if failed else "")
 
     monkeypatch.setattr(bootstrap, "call", call)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -157,9 +155,7 @@ def test_a_local_build_satisfies_the_public_version(environment, monkeypatch, tm
         ("ERROR: Failed building wheel for bddl", 1, "may be typed again"),
     ],
 )
-def test_a_failed_pip_is_explained_and_only_the_network_tried_again(
-    environment, monkeypatch, output, attempts, advice
-):
+def test_a_failed_pip_is_explained_and_only_the_network_tried_again(environment, monkeypatch, output, attempts, advice):
     seen = []
 
     def follow(command):

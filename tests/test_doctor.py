@@ -76,9 +76,7 @@ def test_the_renderer_or_what_to_type(monkeypatch):
         raise RendererError("cannot render\n  apt-get install libegl1")
 
     monkeypatch.setattr(doctor, "choose_renderer", fails)
-    assert doctor.look_at_renderer() == doctor.Finding(
-        "renderer", "fail", "cannot render", "apt-get install libegl1"
-    )
+    assert doctor.look_at_renderer() == doctor.Finding("renderer", "fail", "cannot render", "apt-get install libegl1")
 
 
 @pytest.mark.parametrize(("kind", "status"), [("official", "ok"), ("partial", "warn"), ("stand-in", "warn")])

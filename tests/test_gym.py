@@ -1,4 +1,4 @@
-"""The Gymnasium environments: a real simulator under Gymnasium's checker; how episodes end, on a fake one."""
+"""The Gymnasium environments: a real simulator under Gymnasium's checker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 import wam_eval.gym
 from wam_eval import catalog
 from wam_eval.errors import UserError
-from wam_eval.observation import Observation, Progress
+from wam_eval.policies.expert import Expert
 
 ID = "wam_eval/libero_object-00"
 KEY = "libero_object/00/003"
@@ -105,79 +105,45 @@ def test_unknown_names(settings, named):
         wam_eval.gym.TaskEnv(**{"suite": "libero_object", "task": 0, **settings})
 
 
-class Fake:
-    """A simulator process that succeeds at a chosen step."""
-
-    success_at = 10**9
-    observes_the_end = False
-    pid = None
-
-    def __init__(self, spec, log) -> None:
-        self.log = log
-
-    def load(self, episode, request) -> Observation:
-        self.episode, self.steps = episode, 0
-        return self._observe()
-
-    def step(self, actions, request) -> tuple[Progress, Observation | None]:
-        assert actions.shape == (1, 7) and actions.dtype == np.float32
-        self.steps += 1
-        success = self.steps == self.success_at
-        done = success or self.steps == self.episode.step_limit
-        seen = self._observe() if self.observes_the_end or not done else None
-        return Progress(self.steps, success, done), seen
-
-    def _observe(self) -> Observation:
-        return Observation(self.episode.key, self.steps, {}, np.full(8, self.steps, np.float32), "do it")
-
-    def close(self) -> None: ...
+def expert_actions(key: str) -> np.ndarray:
+    """What the scripted expert does in an episode, float32 (steps, 7); the last action reaches the goal."""
+    with gymnasium.make(ID, cameras=(), disable_env_checker=True).unwrapped as env:
+        episode, simulator, policy = env._episodes[key], env._simulator, Expert()
+        policy.begin(episode)
+        actions, observation = [], simulator.load(episode, policy.spec.request)
+        done = False
+        while not done:
+            actions.append(policy.act([observation])[0].actions)
+            progress, observation = simulator.step(actions[-1], policy.spec.request)
+            done = progress.done
+        assert progress.success
+        return np.concatenate(actions)
 
 
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
-    class Own(Fake): ...
-
-    monkeypatch.setattr(wam_eval.gym, "SimulatorProcess", Own)
-    return Own
-
-
-@pytest.mark.parametrize("observes", [False, True])
-def test_success_terminates_with_reward(fake, observes):
-    fake.success_at, fake.observes_the_end = 3, observes
-    env = make(cameras=())
-    env.reset(seed=0)
-    steps = [env.step(STILL) for _ in range(3)]
-    assert [step[1:4] for step in steps] == [(0.0, False, False)] * 2 + [(1.0, True, False)]
-    seen, *_, info = steps[-1]
-    assert info["success"] and info["steps"] == 3
-    assert seen["state"][0] == (3 if observes else 2)
-    assert seen["state"] is not steps[-2][0]["state"]
+def test_success_terminates_with_reward(blind):
+    blind.reset(options={"episode": KEY})
+    steps = [blind.step(action) for action in expert_actions(KEY)]
+    assert all(step[1:4] == (0.0, False, False) for step in steps[:-1])
+    seen, *rest, info = steps[-1]
+    assert rest == [1.0, True, False]
+    assert info["success"] and info["steps"] == len(steps)
+    assert not np.array_equal(seen["state"], steps[-2][0]["state"])
     with pytest.raises(ResetNeeded):
-        env.step(STILL)
-    assert env.reset(seed=0)[1]["steps"] == 0
+        blind.step(STILL)
 
 
-def test_the_step_limit_truncates_and_is_observed(fake):
-    env = make(cameras=())
-    env.reset(seed=0)
-    for _ in range(279):
-        assert env.step(STILL)[2:4] == (False, False)
-    seen, reward, terminated, truncated, info = env.step(STILL)
+def test_the_step_limit_truncates_and_is_observed(blind):
+    blind.reset(seed=0)
+    steps = [blind.step(PUSH if number % 2 else STILL) for number in range(280)]
+    assert not any(terminated or truncated for _, _, terminated, truncated, _ in steps[:-1])
+    seen, reward, terminated, truncated, info = steps[-1]
     assert (reward, terminated, truncated, info["steps"]) == (0.0, False, True, 280)
-    assert seen["state"][0] == 280
+    assert not np.array_equal(seen["state"], steps[-2][0]["state"])
     with pytest.raises(ResetNeeded):
-        env.step(STILL)
+        blind.step(STILL)
 
 
-def test_success_at_the_step_limit_is_success(fake):
-    fake.success_at = 280
-    env = make(cameras=())
-    env.reset(seed=0)
-    steps = [env.step(STILL) for _ in range(280)]
-    assert steps[-1][1:4] == (1.0, True, False)
-
-
-def test_what_cannot_be_done_is_refused(fake):
+def test_what_cannot_be_done_is_refused():
     env = make(cameras=())
     with pytest.raises(ResetNeeded):
         env.step(STILL)

@@ -225,9 +225,7 @@ def install_renderer(environment: Environment) -> str:
         problem = apt_install(environment.run("-c", code).stdout.split())
         found = environment.run("-m", "wam_eval.sim.gl")
         if found.returncode != 0:
-            raise SetupError(
-                f"MuJoCo cannot render without software OpenGL.\n{problem}" if problem else found.stdout
-            )
+            raise SetupError(f"MuJoCo cannot render without software OpenGL.\n{problem}" if problem else found.stdout)
     return found.stdout.strip()
 
 
@@ -245,11 +243,7 @@ def set_up(environment: Environment, *, dev: bool, models: bool) -> None:
         environment.create()
     missing = environment.missing(lock)
     size = f" ({SIZE})" if "robosuite" in missing else ""
-    say(
-        f"[2/{steps}] installing {len(missing)} packages{size}"
-        if missing
-        else f"[2/{steps}] packages are there"
-    )
+    say(f"[2/{steps}] installing {len(missing)} packages{size}" if missing else f"[2/{steps}] packages are there")
     environment.install("--no-deps", "-r", str(LOCKS / "build.txt"))
     if missing:
         environment.install("--no-deps", "-r", str(lock))

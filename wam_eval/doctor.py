@@ -117,9 +117,7 @@ def look_at_torch() -> Finding:
     except PackageNotFoundError:
         return Finding("torch", "ok", "not installed; only the models need it (make setup MODELS=1)")
     if "+cpu" in found and nvidia_gpus():
-        return Finding(
-            "torch", "warn", f"{found} cannot use this machine's GPU", "install torch's CUDA build"
-        )
+        return Finding("torch", "warn", f"{found} cannot use this machine's GPU", "install torch's CUDA build")
     return Finding("torch", "ok", found)
 
 
@@ -158,9 +156,7 @@ def look_at_cluster() -> Finding:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
             return Finding("Ray cluster", "ok", f"{address} answers")
     except OSError as error:
-        return Finding(
-            "Ray cluster", "fail", f"{address}: {error}", "unset RAY_ADDRESS, or start the cluster"
-        )
+        return Finding("Ray cluster", "fail", f"{address}: {error}", "unset RAY_ADDRESS, or start the cluster")
 
 
 def nvidia_gpus() -> list[str]:
@@ -190,9 +186,7 @@ def look_at_disk(folder: Path | None = None) -> Finding:
     folder = folder or Path.cwd()
     free = shutil.disk_usage(folder).free / GB
     status: Status = "fail" if free < 1 else "warn" if free < 5 else "ok"
-    return Finding(
-        "disk", status, f"{free:.0f} GB free in {folder}", "" if status == "ok" else "free some space"
-    )
+    return Finding("disk", status, f"{free:.0f} GB free in {folder}", "" if status == "ok" else "free some space")
 
 
 def look_at_memory(meminfo: Path = Path("/proc/meminfo")) -> Finding:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from wam_eval.observation import Observation, Request
 from wam_eval.runner.plan import make_episodes, make_protocol, select_tasks
 from wam_eval.sim.gl import choose_renderer
 from wam_eval.sim.installation import find_installation
-from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
+from wam_eval.sim.process import SimulatorProcess
 
 ACTION_DIM = 7
 STATE_DIM = 8
@@ -75,20 +74,12 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
         self._episodes = {e.key: e for e in make_episodes(suite, card, rules, chosen, None)}
         self._request = Request(cameras=cameras)
         self._simulator = SimulatorProcess(
-            SimulatorSpec(
-                simulator=installation.simulator,
-                settings={**rules.settings, **installation.settings},
-                python=installation.python,
-                environment={"MUJOCO_GL": choose_renderer().name if cameras else "disabled"},
-            ),
+            installation.spec(rules.settings, choose_renderer().name if cameras else "disabled"),
             log=Path(tempfile.gettempdir()) / f"wam-eval-{uuid.uuid4().hex}.log",
         )
         self._episode: Episode | None = None
-        self._last: Observation | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Seen, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
         """Begin an episode: the one with the key ``options["episode"]``, else one drawn from ``np_random``.
 
         Raises:
@@ -97,22 +88,19 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         episode = self._choose(options or {})
-        # At its own step limit a simulator observes nothing more; the limit is looked after here.
-        observation = self._simulator.load(replace(episode, step_limit=episode.step_limit + 1), self._request)
-        self._episode, self._last = episode, observation
+        observation = self._simulator.load(episode, self._request)
+        self._episode = episode
         return _seen(observation), _info(episode, 0, False)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
         """Take one control step.
-
-        Where a simulator does not observe the step that reaches the goal, the last observation is repeated.
 
         Raises:
             ValueError: not 7 finite numbers.
             ResetNeeded: no episode was begun, or it is over.
             SimulatorError: see there; the next reset starts a new simulator.
         """
-        if self._episode is None or self._last is None:
+        if self._episode is None:
             raise ResetNeeded("the episode is over, or none was begun: call reset()")
         action = np.asarray(action, np.float32)
         if action.shape != (ACTION_DIM,) or not np.isfinite(action).all():
@@ -120,13 +108,12 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
         episode = self._episode
         self._episode = None  # until the simulator has answered
         progress, observation = self._simulator.step(action[None], self._request)
-        if observation is not None:
-            self._last = observation
-        truncated = not progress.success and progress.steps >= episode.step_limit
-        if not (progress.success or truncated):
+        assert observation is not None  # the only action of the call was executed
+        if not progress.done:
             self._episode = episode
         info = _info(episode, progress.steps, progress.success)
-        return _seen(self._last), float(progress.success), progress.success, truncated, info
+        truncated = progress.done and not progress.success
+        return _seen(observation), float(progress.success), progress.success, truncated, info
 
     def close(self) -> None:
         """End the simulator's process. Its log is kept if it has failed."""

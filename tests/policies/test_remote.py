@@ -48,9 +48,7 @@ def client() -> Iterator[Callable[..., Remote]]:
 
         def make(address: str, timeout: float = 5.0, **settings: Any) -> Remote:
             arguments = {"execute": 5, "image_size": 32, "cameras": CAMERAS, **settings}
-            policy = Remote(
-                address, state_key="observation/state", prompt_key="prompt", timeout=timeout, **arguments
-            )
+            policy = Remote(address, state_key="observation/state", prompt_key="prompt", timeout=timeout, **arguments)
             stack.callback(policy.close)
             return policy
 
@@ -73,9 +71,7 @@ def test_sends_what_openpi_expects_and_takes_its_chunk(start, client):
     server = start([GOOD])
     seen = observe()
     (chunk,) = client(server.address).act([seen])
-    assert (
-        chunk.actions.dtype == np.float32 and chunk.actions.shape == (8, 7) and (chunk.actions == 0.25).all()
-    )
+    assert chunk.actions.dtype == np.float32 and chunk.actions.shape == (8, 7) and (chunk.actions == 0.25).all()
     assert chunk.measured == {"server_infer": 0.0125}
     (request,) = server.requests
     assert set(request) == {*CAMERAS.values(), "observation/state", "prompt"}
@@ -131,7 +127,7 @@ def test_a_refused_connection_is_an_unavailable_policy(client):
         begin = time.monotonic()
         with pytest.raises(PolicyUnavailable, match=f"ws://127.0.0.1:{port}.*[Rr]efused.*host and port"):
             client(f"127.0.0.1:{port}").act([observe()])
-    assert 0.2 <= time.monotonic() - begin < 3.0
+    assert 0.2 <= time.monotonic() - begin < 10.0
 
 
 def test_a_server_that_is_still_starting_is_waited_for(start, client, monkeypatch):
@@ -148,14 +144,14 @@ def test_a_server_that_is_still_starting_is_waited_for(start, client, monkeypatc
 
 def test_silence_is_retried_then_an_unavailable_policy(start, client):
     server = start([30.0])
-    with pytest.raises(PolicyUnavailable, match=r"no answer within 0\.2 s \(attempt 3.*timeout"):
-        client(server.address, timeout=0.2).act([observe()])
+    with pytest.raises(PolicyUnavailable, match=r"no answer within 0\.5 s \(attempt 3.*timeout"):
+        client(server.address, timeout=0.5).act([observe()])
     assert server.connections == len(server.requests) == 3
 
 
 def test_a_hang_that_passes_is_survived(start, client):
     server = start([30.0, GOOD])
-    assert client(server.address, timeout=0.3).act([observe()])
+    assert client(server.address, timeout=0.5).act([observe()])
     assert server.connections == 2
 
 
@@ -167,7 +163,7 @@ def test_silence_before_the_handshake(client):
 
 def test_a_server_that_stops_reading_does_not_block_us(client):
     with DeafServer() as server, pytest.raises(PolicyUnavailable, match="does not read"):
-        client(server.address, timeout=0.3, image_size=1500).act([observe()])
+        client(server.address, timeout=0.5, image_size=1500).act([observe()])
 
 
 def test_a_lost_connection_is_made_again(start, client):

@@ -126,9 +126,7 @@ def test_a_file_with_another_name_or_content(tmp_path, demonstrations):
         Replay(str(demonstrations))
 
 
-@pytest.mark.parametrize(
-    "name", ["other/demo_0/actions", "data/demo_0/states", "data/demo_x/actions", "data"]
-)
+@pytest.mark.parametrize("name", ["other/demo_0/actions", "data/demo_0/states", "data/demo_x/actions", "data"])
 def test_an_hdf5_file_without_demonstrations(tmp_path, name):
     path = tmp_path / f"{TASK}_demo.hdf5"
     with h5py.File(path, "w") as file:

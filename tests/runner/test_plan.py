@@ -12,13 +12,22 @@ NAMES = ["push", "pull", "lift", "turn"]
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [(None, [0, 1, 2, 3]), ("0", [0]), ("0,2", [0, 2]), ("1-3", [1, 2, 3]), ("3, 0-1 ,0", [0, 1, 3]), ("lift,0", [0, 2])],
+    [
+        (None, [0, 1, 2, 3]),
+        ("0", [0]),
+        ("0,2", [0, 2]),
+        ("1-3", [1, 2, 3]),
+        ("3, 0-1 ,0", [0, 1, 3]),
+        ("lift,0", [0, 2]),
+    ],
 )
 def test_tasks_are_selected(text: str | None, expected: list[int]) -> None:
     assert select_tasks(text, NAMES, "toy") == expected
 
 
-@pytest.mark.parametrize(("text", "hint"), [("4", "tasks 0 to 3"), ("3-1", "tasks 0 to 3"), ("lfit", "did you mean lift")])
+@pytest.mark.parametrize(
+    ("text", "hint"), [("4", "tasks 0 to 3"), ("3-1", "tasks 0 to 3"), ("lfit", "did you mean lift")]
+)
 def test_a_task_that_is_not_there_is_named(text: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):
         select_tasks(text, NAMES, "toy")

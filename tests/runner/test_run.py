@@ -49,7 +49,9 @@ def test_a_run_is_played_and_extended(runs: Path) -> None:
 def test_what_a_policy_does_wrong_stays_in_its_episode(runs: Path) -> None:
     folder = play("faulty", tasks="0", episodes=6)
     records = {record.index: record for record in read_ledger(folder.ledger)[0]}
-    assert [records[i].outcome for i in range(6)] == [Outcome.POLICY_ERROR] * 3 + [Outcome.NOT_RUN] + [Outcome.SUCCESS] * 2
+    assert [records[i].outcome for i in range(6)] == [Outcome.POLICY_ERROR] * 3 + [Outcome.NOT_RUN] + [
+        Outcome.SUCCESS
+    ] * 2
     assert records[0].error == "action 2 of the chunk is nan in column 3"
     assert records[1].error == "an action chunk of shape (6, 3); expected (n, 7), n at least 1"
     assert records[2].error == "RuntimeError: out of memory"
@@ -107,3 +109,10 @@ def test_videos_are_made_of_what_was_asked(runs: Path) -> None:
 def test_a_run_in_use_is_refused(runs: Path) -> None:
     with Ledger(RunFolder("test").ledger), pytest.raises(UserError, match="another process"):
         play(tasks="0", episodes=1)
+
+
+def test_a_policy_that_cannot_be_made_is_told(runs: Path) -> None:
+    with pytest.raises(UserError, match="a worker could not start: ValueError: no such weights"):
+        play("unmade", tasks="0", episodes=1)
+    with pytest.raises(UserError, match=r"a worker could not start: unknown camera of toy 'side': .*front"):
+        play("sideways", tasks="0", episodes=1)

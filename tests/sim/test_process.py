@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_a_hanging_simulator_is_killed_and_started_again(simulator: SimulatorPro
 
 
 def test_a_dying_simulator_is_named(simulator: SimulatorProcess) -> None:
-    with pytest.raises(SimulatorError, match="died in 'load' .exit status 7"):
+    with pytest.raises(SimulatorError, match=r"died in 'load' .exit status 7"):
         simulator.load(episode("die"), Request())
 
 
@@ -72,7 +73,7 @@ def test_a_killed_simulator_is_named(simulator: SimulatorProcess) -> None:
 
 
 def test_an_exception_arrives_with_the_log(simulator: SimulatorProcess) -> None:
-    with pytest.raises(SimulatorError, match="ValueError: the scene does not compile.*toy.log"):
+    with pytest.raises(SimulatorError, match=r"ValueError: the scene does not compile.*toy.log"):
         simulator.load(episode("raise"), Request())
     assert "Traceback" in simulator.log.read_text()
 
@@ -84,14 +85,14 @@ def test_a_wrong_interpreter_is_named(tmp_path: Path) -> None:
 
 
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
-    code = (
-        "import os, signal, pathlib\n"
-        "from wam_eval.sim.process import *\n"
-        f"p = SimulatorProcess(SimulatorSpec('tests.toy.simulator:ToySimulator'), pathlib.Path({str(tmp_path / 'log')!r}))\n"
-        "p.versions(); print(p.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    import subprocess
-
+    code = f"""
+import os, pathlib, signal
+from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
+process = SimulatorProcess(SimulatorSpec("tests.toy.simulator:ToySimulator"), pathlib.Path({str(tmp_path / "log")!r}))
+process.versions()
+print(process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     for _ in range(50):
         if not Path(f"/proc/{int(out)}").exists():

@@ -57,7 +57,9 @@ def test_a_non_contiguous_array_arrives() -> None:
 
 def test_nouns_arrive_as_themselves() -> None:
     privileged = Privileged({"bowl": np.arange(7.0)}, {"region": np.ones(3)}, {"hinge": 0.5}, (("on", "a", "b"),))
-    sent = Observation("s/00/000", 3, {"front": np.zeros((64, 64, 3), np.uint8)}, np.ones(8, np.float32), "go", privileged)
+    sent = Observation(
+        "s/00/000", 3, {"front": np.zeros((64, 64, 3), np.uint8)}, np.ones(8, np.float32), "go", privileged
+    )
     received = through(sent)
     assert received.privileged.goal == (("on", "a", "b"),)
     assert np.array_equal(received.privileged.poses["bowl"], np.arange(7.0))

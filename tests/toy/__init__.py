@@ -1,7 +1,7 @@
 """A toy benchmark, real in everything but its physics: a point on a line that has to be pushed past ten.
 
-It shows what a suite needs (this file, one class, two YAML files in ``catalog/``), and misbehaves on request: tasks named
-``hang``, ``die``, ``raise`` and ``die_once`` do what they say.
+It shows what a suite needs (this file, one class, two YAML files in ``catalog/``), and misbehaves on request: tasks
+named ``hang``, ``die``, ``raise`` and ``die_once`` do what they say.
 """
 
 from __future__ import annotations

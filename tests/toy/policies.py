@@ -19,8 +19,10 @@ class Push(Policy):
         faults: episode index -> ``nan``, ``shape``, ``raise``, ``decline`` or ``gone``.
     """
 
-    def __init__(self, push: float = 1.0, faults: dict[str, str] | None = None) -> None:
-        self.spec = PolicySpec(cameras=("front",), execute=4)
+    def __init__(self, push: float = 1.0, faults: dict[str, str] | None = None, camera: str = "front") -> None:
+        if push < 0:
+            raise ValueError("no such weights")
+        self.spec = PolicySpec(cameras=(camera,), execute=4)
         self.push, self.faults = push, faults or {}
         self.index: dict[str, int] = {}
 

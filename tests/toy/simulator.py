@@ -34,17 +34,19 @@ class ToySimulator(Simulator):
     ) -> tuple[Progress, Observation | None]:
         """Move the point."""
         frames = []
+        before = self.steps
         for action in actions:
-            if self.position >= 10 or self.steps >= self.episode.step_limit:
-                break
             time.sleep(self.pause)
             self.position += float(action[0])
             self.steps += 1
             if film and self.steps % film.every == 0:
                 frames.append(self.picture())
-        success = self.position >= 10
-        done = success or self.steps >= self.episode.step_limit
-        return Progress(self.steps, success, done, tuple(frames)), None if done or not request else self.observe(request)
+            success = self.position >= 10
+            done = success or self.steps >= self.episode.step_limit
+            if done:
+                break
+        last = self.steps - before == len(actions)
+        return Progress(self.steps, success, done, tuple(frames)), self.observe(request) if request and last else None
 
     def observe(self, request: Request) -> Observation:
         """The position, and a picture for each camera."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -121,7 +122,7 @@ def _suite_rate(card: RunCard, suite: str, records: Iterable[Record]) -> SuiteRa
     )
 
 
-def _rate(planned: int, records: Sequence[Record]) -> dict[str, object]:
+def _rate(planned: int, records: Sequence[Record]) -> dict[str, Any]:
     outcomes = Counter(r.outcome for r in records)
     successes = outcomes[Outcome.SUCCESS]
     n = successes + outcomes[Outcome.FAILURE]

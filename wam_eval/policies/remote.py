@@ -248,9 +248,7 @@ def unpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data, object_hook=_decode)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise _ExchangeError(
-            f"it sent {len(data)} bytes that are no message ({_words(error)})", _NOT_OPENPI
-        ) from error
+        raise _ExchangeError(f"it sent {len(data)} bytes that are no message ({_words(error)})", _NOT_OPENPI) from error
 
 
 def read_reply(data: bytes) -> ActionChunk:

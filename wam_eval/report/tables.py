@@ -60,7 +60,9 @@ def frame_of(summary: Summary) -> pd.DataFrame:
 
 def notes_of(summary: Summary) -> list[str]:
     """What must be said beside the numbers: assets, coverage, protocol."""
-    notes = [f"Played with {NOT_COMPARABLE[kind]}" for kind in sorted({s.assets for s in summary.suites} - {"official"})]
+    notes = [
+        f"Played with {NOT_COMPARABLE[kind]}" for kind in sorted({s.assets for s in summary.suites} - {"official"})
+    ]
     if not summary.complete:
         missing = sum(suite.planned - suite.n for suite in summary.suites)
         notes.append(f"Incomplete: {missing} planned episodes do not count (not played yet, not run, or errors).")
@@ -92,7 +94,9 @@ def terminal_of(summary: Summary) -> Table:
 def _cells(row: Row) -> list[str]:
     rate = row.rate
     label = row.label if row.task is None else f"{row.task:02d} {row.label}"
-    others = [f"{n} {name.replace('_', ' ')}" for name, n in rate.outcomes.items() if name not in ("success", "failure")]
+    others = [
+        f"{n} {name.replace('_', ' ')}" for name, n in rate.outcomes.items() if name not in ("success", "failure")
+    ]
     coverage = f"{100 * rate.coverage:.0f}" + (f" ({', '.join(others)})" if others else "")
     if rate.rate is None:
         return [label, "0/0", "–", "–", coverage]

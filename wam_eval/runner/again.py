@@ -8,10 +8,10 @@ from pathlib import Path
 from wam_eval import catalog
 from wam_eval.catalog import PolicyCard
 from wam_eval.episode import Episode
-from wam_eval.errors import UserError, unknown
+from wam_eval.errors import unknown
 from wam_eval.runner.folder import RunCard, RunFolder
 from wam_eval.runner.ledger import Record, read_ledger
-from wam_eval.runner.worker import ForeignInstallation, Worker, WorkerPlan
+from wam_eval.runner.worker import Worker, WorkerPlan
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,8 @@ def play_again(run: str, key: str) -> Again:
     if key not in records:
         raise unknown(f"episode of run {run}", key, records)
     record = records[key]
-    try:
-        worker = Worker(_plan(folder, card, record.suite))
-    except ForeignInstallation as error:
-        raise UserError(str(error)) from error
+    worker = Worker(_plan(folder, card, record.suite))
+    worker.start()
     try:
         attempt, content = worker.play(0, _episode(record, card.protocols[record.suite].step_limit))
     finally:

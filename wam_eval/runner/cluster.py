@@ -45,9 +45,7 @@ def connect() -> None:
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(
-                address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet
-            )
+            ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "Ray on this machine"
         raise UserError(f"cannot start or reach {where}: {error}") from error

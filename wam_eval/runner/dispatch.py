@@ -15,7 +15,8 @@ from wam_eval.policies.policy import PolicyUnavailable
 from wam_eval.runner.cluster import Size, start_worker
 from wam_eval.runner.rollout import Attempt
 from wam_eval.runner.schedule import Schedule
-from wam_eval.runner.worker import ForeignInstallation, WorkerPlan
+from wam_eval.runner.worker import WorkerPlan
+from wam_eval.sim.gl import RendererError
 
 ATTEMPTS = 3
 """Infrastructure errors are retried twice, then recorded."""
@@ -102,7 +103,7 @@ class Dispatcher:
 
     def _start(self) -> _Worker:
         actor = start_worker(self._plan, self._size)
-        return _Worker(actor, ready=actor.describe.remote())
+        return _Worker(actor, ready=actor.start.remote())
 
     def _hand_out(self, schedule: Schedule) -> None:
         for worker in self._workers:
@@ -120,11 +121,12 @@ class Dispatcher:
         try:
             description = ray.get(worker.ready)
         except RayActorError as error:
-            cause = _cause_at_start(error)
-            if cause:
-                raise UserError(cause) from error
             self._bury(worker, schedule, error)
             return
+        except RayTaskError as error:
+            cause = error.cause
+            kind = "" if isinstance(cause, UserError | RendererError) else f"{type(cause).__name__}: "
+            raise UserError(f"a worker could not start: {kind}{cause}") from error
         worker.ready = None
         worker.idle = list(range(self._size.slots))
         self._started(description)
@@ -175,15 +177,6 @@ class Dispatcher:
         self._lost(key, playing.attempt, reason)
         schedule.give_back(playing.episode)
         return True
-
-
-def _cause_at_start(error: RayActorError) -> str | None:
-    """What the worker's constructor raised, or ``None`` where the process died of something else."""
-    cause = getattr(error, "cause", None) or error.__cause__
-    if isinstance(cause, Exception) and not isinstance(cause, RayActorError):
-        kind = "" if isinstance(cause, ForeignInstallation | UserError) else f"{type(cause).__name__}: "
-        return f"a worker could not start: {kind}{cause}"
-    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -67,10 +67,8 @@ def execute(request: RunRequest) -> RunFolder:
     folder = RunFolder(request.name)
     with Ledger(folder.ledger) as ledger:
         card = _card(request, arguments)
-        if folder.exists():
+        if ledger.records:
             card = continued(folder.read(), card)
-        elif ledger.records:
-            raise UserError(f"{folder.ledger} has episodes, but there is no run.json beside it: of which run are they?")
         folder.write(card)
         finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
         planned = [episode for plan in request.plans for episode in plan.episodes]
@@ -159,10 +157,7 @@ def default_name(suite: str, policy: str, protocol: str, checkpoint: str | None)
 
 
 def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
-    selection = {
-        plan.name: {task: count for task, count in sorted(Counter(e.task for e in plan.episodes).items())}
-        for plan in request.plans
-    }
+    selection = {plan.name: dict(sorted(Counter(e.task for e in plan.episodes).items())) for plan in request.plans}
     return RunCard(
         run=request.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

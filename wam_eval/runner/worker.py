@@ -13,8 +13,9 @@ from typing import Any
 
 from wam_eval.catalog import BenchmarkCard, PolicyCard
 from wam_eval.episode import Episode, Outcome
+from wam_eval.errors import UserError, unknown
 from wam_eval.policies.loading import policy_class
-from wam_eval.policies.policy import NotSupported
+from wam_eval.policies.policy import NotSupported, PolicyUnavailable
 from wam_eval.protocol import Protocol
 from wam_eval.runner.batcher import Batcher
 from wam_eval.runner.rollout import Attempt, play
@@ -45,42 +46,45 @@ class WorkerPlan:
     logs: str
 
 
-class ForeignInstallation(Exception):
-    """The worker's machine has other simulator versions or assets than the run was planned with."""
-
-
 class Worker:
     """Plays episodes; every slot is a simulator process of its own, all slots share the policy.
 
     Args:
         plan: see there.
-
-    Raises:
-        ForeignInstallation: this machine would play by another protocol.
     """
 
     def __init__(self, plan: WorkerPlan) -> None:
         self._plan = plan
-        self._renderer = choose_renderer()
-        self._specs = {suite: self._spec(suite) for suite in plan.protocols}
-        self._policy = policy_class(plan.policy)(**plan.arguments)
-        self._batcher = Batcher(self._policy)
         self._begin = threading.Lock()
         self._simulators: dict[int, SimulatorProcess] = {}
-        for suite, protocol in plan.protocols.items():
-            missing = set(self._policy.spec.cameras) - set(protocol.settings.get("cameras", ()))
-            if missing:
-                raise ForeignInstallation(f"the policy looks at {sorted(missing)}, cameras that {suite} does not have")
 
-    def describe(self) -> dict[str, Any]:
-        """Where the worker runs, for the run's records."""
+    def start(self) -> dict[str, Any]:
+        """Find the simulators and load the policy; to be called once, before :meth:`play`.
+
+        Not the constructor's work, since Ray keeps no exception of an actor's constructor.
+
+        Returns:
+            Where the worker runs, for the run's records.
+
+        Raises:
+            UserError: this machine would play by another protocol, or the policy does not fit the suites.
+        """
+        renderer = choose_renderer()
+        self._specs = {suite: self._spec(suite, renderer.name) for suite in self._plan.protocols}
+        self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
+        self._batcher = Batcher(self._policy)
+        for suite, protocol in self._plan.protocols.items():
+            known = protocol.settings["cameras"]
+            for camera in self._policy.spec.cameras:
+                if camera not in known:
+                    raise unknown(f"camera of {suite}", camera, known)
         return {
             "node": socket.gethostname(),
             "pid": os.getpid(),
             "platform": platform.platform(),
             "python": platform.python_version(),
             "cpus": os.cpu_count(),
-            "renderer": f"{self._renderer.name} ({self._renderer.vendor})",
+            "renderer": str(renderer),
         }
 
     def play(self, slot: int, episode: Episode) -> tuple[Attempt, bytes | None]:
@@ -98,6 +102,8 @@ class Worker:
                 self._policy.begin(episode)
         except NotSupported as reason:
             return Attempt(Outcome.NOT_RUN, error=str(reason)), None
+        except PolicyUnavailable:
+            raise
         except Exception as error:
             return Attempt(Outcome.POLICY_ERROR, error=f"{type(error).__name__}: {error}"), None
         try:
@@ -111,30 +117,21 @@ class Worker:
         cameras = self._plan.protocols[episode.suite].settings["cameras"]
         return attempt, film_episode(episode, simulator, attempt.actions, cameras[0])
 
-    def simulator_pids(self) -> list[int]:
-        """Process ids of the running simulators."""
-        return [simulator.pid for simulator in self._simulators.values() if simulator.pid]
-
     def close(self) -> None:
         """End the simulators and the policy."""
         for simulator in self._simulators.values():
             simulator.close()
         self._policy.close()
 
-    def _spec(self, suite: str) -> SimulatorSpec:
+    def _spec(self, suite: str, renderer: str) -> SimulatorSpec:
         planned = self._plan.protocols[suite]
         here = find_installation(self._plan.benchmarks[suite])
         if here.versions != planned.versions or here.assets.digest != planned.assets.digest:
-            raise ForeignInstallation(
+            raise UserError(
                 f"{socket.gethostname()} has {here.versions}, {here.assets.kind} assets {here.assets.digest:.12}; "
                 f"the run was planned with {planned.versions}, {planned.assets.kind} {planned.assets.digest:.12}"
             )
-        return SimulatorSpec(
-            simulator=here.simulator,
-            settings={**planned.settings, **here.settings},
-            python=here.python,
-            environment={"MUJOCO_GL": self._renderer.name},
-        )
+        return here.spec(planned.settings, renderer)
 
     def _simulator(self, slot: int, spec: SimulatorSpec) -> SimulatorProcess:
         current = self._simulators.get(slot)
@@ -145,5 +142,3 @@ class Worker:
         log = Path(self._plan.logs) / f"{socket.gethostname()}-{os.getpid()}-{slot}.log"
         self._simulators[slot] = SimulatorProcess(spec, log)
         return self._simulators[slot]
-
-

@@ -6,7 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from wam_eval.catalog import BenchmarkCard
 from wam_eval.errors import UserError
 from wam_eval.protocol import AssetsCard
+from wam_eval.sim.process import SimulatorSpec
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,20 @@ class Installation:
     settings: dict[str, Any]
     versions: dict[str, str]
     assets: AssetsCard
+
+    def spec(self, settings: Mapping[str, Any], renderer: str) -> SimulatorSpec:
+        """How to start a simulator of this installation.
+
+        Args:
+            settings: of the protocol.
+            renderer: value for ``MUJOCO_GL``.
+        """
+        return SimulatorSpec(
+            simulator=self.simulator,
+            settings={**settings, **self.settings},
+            python=self.python,
+            environment={"MUJOCO_GL": renderer},
+        )
 
 
 def find_installation(card: BenchmarkCard) -> Installation:

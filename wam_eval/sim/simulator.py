@@ -40,7 +40,8 @@ class Simulator(ABC):
             film: which pictures to take on the way, for a video.
 
         Returns:
-            The progress, and the observation, ``None`` when the episode is over or nothing was requested.
+            The progress; and the observation after the last of the actions, ``None`` when nothing was requested or the
+            episode ended before it.
         """
 
     @abstractmethod

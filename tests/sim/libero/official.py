@@ -1,4 +1,4 @@
-"""LIBERO as official evaluations use it: a fresh environment and a hard reset for every episode, cameras at every step."""
+"""LIBERO as official evaluations use it: a fresh environment and a hard reset per episode, cameras at every step."""
 
 from __future__ import annotations
 
@@ -26,22 +26,26 @@ class OfficialSimulator(Simulator):
         os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", "0")
         import_envs(Path(settings["assets"]))
         self.env: Any = None
+        self.episode: Any = None
 
     def load(self, episode: Episode, request: Request) -> Observation:
-        """Build, seed, reset, set the initial state, settle: as openvla-oft and openpi do."""
+        """Build a new environment, then begin."""
         from libero.libero.envs.env_wrapper import OffScreenRenderEnv
 
         if self.env is not None:
             self.env.close()
-        names = (episode.suite, episode.task_name)
         size = self.settings["resolution"]
-        self.env = OffScreenRenderEnv(
-            bddl_file_name=str(bddl_file(*names)), camera_heights=size, camera_widths=size
-        )
+        bddl = str(bddl_file(episode.suite, episode.task_name))
+        self.env = OffScreenRenderEnv(bddl_file_name=bddl, camera_heights=size, camera_widths=size)
+        return self.begin(episode)
+
+    def begin(self, episode: Episode) -> Observation:
+        """Seed, reset, set the initial state, settle."""
+        self.episode, self.steps = episode, 0
         self.env.seed(episode.seed)
         self.env.reset()
-        observation = self.env.set_init_state(read_init_states(init_states_file(*names))[episode.index])
-        self.episode, self.steps = episode, 0
+        states = read_init_states(init_states_file(episode.suite, episode.task_name))
+        observation = self.env.set_init_state(states[episode.index])
         for _ in range(self.settings["settle_steps"]):
             observation, *_ = self.env.step(self.settings["settle_action"])
         return self.observe(observation)
@@ -56,7 +60,8 @@ class OfficialSimulator(Simulator):
             self.steps += 1
             if done:
                 break
-        return Progress(self.steps, bool(done), bool(done)), self.observe(observation)
+        done = bool(done) or self.steps >= self.episode.step_limit
+        return Progress(self.steps, done, done), self.observe(observation)
 
     def observe(self, observation: Any) -> Observation:
         """Both cameras, rotated by 180 degrees; and the state with robosuite's own names."""

@@ -17,11 +17,7 @@ ACTIONS = fixed_actions().astype(np.float32)
 
 # A plain task, one with a drawer opened by :init (LIBERO's reset history), one with a stove that is turned on.
 SAMPLE = [("libero_object", 0), ("libero_spatial", 4), ("libero_10", 8)]
-ALL = [
-    (suite, task)
-    for suite in ("libero_spatial", "libero_object", "libero_goal", "libero_10")
-    for task in range(10)
-]
+ALL = [(suite, task) for suite in ("libero_spatial", "libero_object", "libero_goal", "libero_10") for task in range(10)]
 
 
 def check_equal_to_official(start: Start, assets: Path, suite: str, task: int) -> None:
@@ -39,9 +35,7 @@ def check_equal_to_official(start: Start, assets: Path, suite: str, task: int) -
 
 
 @pytest.mark.parametrize(("suite", "task"), SAMPLE)
-def test_state_fixtures_and_pixels_equal_official_code(
-    start: Start, assets: Path, suite: str, task: int
-) -> None:
+def test_state_fixtures_and_pixels_equal_official_code(start: Start, assets: Path, suite: str, task: int) -> None:
     check_equal_to_official(start, assets, suite, task)
 
 
@@ -118,6 +112,9 @@ def test_the_step_limit_ends_an_episode(start: Start) -> None:
     simulator.load(episode("libero_object", 0, step_limit=7), NOTHING)
     progress, following = simulator.step(ACTIONS, BOTH)
     assert (progress.steps, progress.success, progress.done, following) == (7, False, True, None)
+    simulator.load(episode("libero_object", 0, step_limit=7), NOTHING)
+    progress, following = simulator.step(ACTIONS[:7], NOTHING)
+    assert progress.done and following.step == 7
 
 
 def test_an_initial_state_that_is_not_there_is_named(start: Start) -> None:

@@ -132,9 +132,7 @@ def rollout(assets: Path, suite: str, index: int) -> Rollout:
     kinds = {"body": model.nbody, "joint": model.njnt, "site": model.nsite, "actuator": model.nu}
     names = {kind: [getattr(model, kind)(i).name for i in range(count)] for kind, count in kinds.items()}
     free = [
-        int(a)
-        for a, kind in zip(model.jnt_qposadr, model.jnt_type, strict=True)
-        if kind == mujoco.mjtJoint.mjJNT_FREE
+        int(a) for a, kind in zip(model.jnt_qposadr, model.jnt_type, strict=True) if kind == mujoco.mjtJoint.mjJNT_FREE
     ]
 
     states = [env.get_sim_state()]
@@ -171,9 +169,7 @@ def test_physics_is_that_of_the_real_assets(libero: Any, tree: Path, suite: str,
 
 
 @pytest.mark.parametrize("category", sorted(standins.objects()))
-def test_every_category_compiles(
-    libero: Any, tree: Path, category: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_category_compiles(libero: Any, tree: Path, category: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from libero.libero.envs.objects import get_object_fn
     from robosuite.models.world import MujocoWorldBase
 
@@ -199,8 +195,7 @@ def bounds(model: Any, data: Any, geoms: list[int]) -> np.ndarray:
     """Corners of the box (metres) around the geoms' own bounding boxes."""
     corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1)
     points = [
-        data.geom_xpos[g][:, None]
-        + data.geom_xmat[g].reshape(3, 3) @ (model.geom_aabb[g, 3:, None] * corners)
+        data.geom_xpos[g][:, None] + data.geom_xmat[g].reshape(3, 3) @ (model.geom_aabb[g, 3:, None] * corners)
         for g in geoms
     ]
     cloud = np.hstack(points)
@@ -251,6 +246,4 @@ def test_import_needs_no_simulator() -> None:
         "import sys, wam_eval.sim.libero.standins\n"
         "assert not {'mujoco', 'robosuite', 'libero', 'torch'} & set(sys.modules)"
     )
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=REPO, env={**os.environ, "PYTHONPATH": str(REPO)}
-    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPO, env={**os.environ, "PYTHONPATH": str(REPO)})

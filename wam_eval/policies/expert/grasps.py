@@ -40,7 +40,7 @@ class Place:
     Attributes:
         height: height of the object's lowest point above the place's origin.
         gripper: least height of the gripper above the place's origin, where the place has walls.
-        clear: height above the place, or above where the object was taken, at which it is carried.
+        clear: how far above the height of its release the object is carried.
     """
 
     height: float = 0.01

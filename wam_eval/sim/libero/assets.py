@@ -1,9 +1,10 @@
 """LIBERO's assets: where they are, which they are, and our stand-ins where there are none.
 
 Searched in this order: the path the user gives (``WAM_EVAL_LIBERO_ASSETS`` or the benchmark's YAML; the word
-``stand-in`` asks for the embedded ones), hf-libero's own places, the Hugging Face hub, and last the embedded stand-ins. ``official_assets.sha1`` lists the git blob hash of
-every file that LIBERO's XMLs and style tables name, as of commit 8f1084e of the official repository; a tree is
-official when all of them match. That pins the content, wherever the tree comes from.
+``stand-in`` asks for the embedded ones), hf-libero's own places, the Hugging Face hub, and last the embedded
+stand-ins. ``official_assets.sha1`` lists the git blob hash of every file that LIBERO's XMLs and tables name, as of
+commit 8f1084e of the official repository; a tree is official when all of them match. That pins the content, wherever
+the tree comes from.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from urllib.request import getproxies
 
 from wam_eval.errors import UserError
 from wam_eval.protocol import AssetsCard
-from wam_eval.sim.libero.package import LiberoMissing, package_folder
+from wam_eval.sim.libero.package import LiberoMissing, cache_folder, package_folder
 from wam_eval.sim.libero.standins import VERSION, write_assets
 
 VARIABLE = "WAM_EVAL_LIBERO_ASSETS"
@@ -69,12 +70,6 @@ def standin_assets() -> Assets:
         detail="embedded stand-ins: real sizes, masses and joints, but not LIBERO's looks",
     )
     return Assets(path, card)
-
-
-def cache_folder() -> Path:
-    """Where this package keeps what it can make again (``XDG_CACHE_HOME``, else ``~/.cache``)."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "wam-eval"
 
 
 def official_files() -> dict[str, str]:

@@ -6,9 +6,9 @@ places of its own (facts: docs/protocols.md). Both are settled here before its f
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,14 @@ def import_envs(assets: Path) -> Any:
     return TASK_MAPPING
 
 
+def cache_folder() -> Path:
+    """Where this package keeps what it can make again (``XDG_CACHE_HOME``, else ``~/.cache``)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "wam-eval"
+
+
 def _write_config(folder: Path, assets: Path) -> str:
     """Write the configuration that LIBERO reads at import; a folder of our own, never the user's ~/.libero."""
-    config = Path(tempfile.mkdtemp(prefix="wam-eval-libero-"))
     paths = {
         "benchmark_root": folder,
         "bddl_files": folder / "bddl_files",
@@ -80,5 +85,11 @@ def _write_config(folder: Path, assets: Path) -> str:
         "datasets": folder.parent / "datasets",
         "assets": assets,
     }
-    (config / "config.yaml").write_text("".join(f"{name}: {str(path)!r}\n" for name, path in paths.items()))
+    text = "".join(f"{name}: {str(path)!r}\n" for name, path in paths.items())
+    config = cache_folder() / f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    config.mkdir(parents=True, exist_ok=True)
+    # Simulators that start at the same time write the same; none may read half of it.
+    temporary = config / f"{os.getpid()}.tmp"
+    temporary.write_text(text)
+    temporary.replace(config / "config.yaml")
     return str(config)

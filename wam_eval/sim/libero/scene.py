@@ -30,6 +30,7 @@ from wam_eval.sim.libero.privileged import privileged_state
 from wam_eval.sim.libero.render import Renderer
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
+_SAMPLED = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 
 
 class Scene:
@@ -143,7 +144,8 @@ class Scene:
     def _add_camera(self) -> None:
         """Register an observable that never measures anything but renders when it is sampled and armed.
 
-        It is sampled after the robot's own ones, since it is added last, and in the same pass.
+        It is sampled after the robot's own ones, since it is added last, and in the same pass. Observables that no
+        policy is given are switched off; they only read.
         """
 
         @sensor(modality="render")
@@ -152,6 +154,8 @@ class Scene:
                 self._images[camera] = self._picture(camera)
             return 0.0
 
+        for name, observable in self.env._observables.items():
+            observable.set_enabled(name in _SAMPLED)
         self.env.add_observable(Observable("render_when_armed", look, sampling_rate=self._control_hz))
 
     def _picture(self, camera: str) -> NDArray[np.uint8]:

@@ -20,8 +20,6 @@ from wam_eval.sim.libero.snapshot import restore_snapshot, take_snapshot
 from wam_eval.sim.simulator import Simulator
 
 
-
-
 class LiberoSimulator(Simulator):
     """Plays LIBERO's tasks. Keeps the scene of the last task, since building one takes seconds.
 
@@ -63,10 +61,9 @@ class LiberoSimulator(Simulator):
         """See :meth:`Simulator.step`. ``actions``: float32 (n, 7), each -1 to 1; robosuite clips what is beyond."""
         scene, episode = self._current()
         frames = []
+        last = False
         for number, action in enumerate(actions.astype(np.float64)):
-            if self._success or self._steps >= episode.step_limit:
-                break
-            last = number == len(actions) - 1 or self._steps + 1 == episode.step_limit
+            last = number == len(actions) - 1
             look = request.cameras if request and last else ()
             filmed = film is not None and (self._steps + 1) % film.every == 0
             if film and filmed:
@@ -75,9 +72,11 @@ class LiberoSimulator(Simulator):
             self._steps += 1
             if film and filmed:
                 frames.append(scene.images((film.camera,))[film.camera])
+            if self._success or self._steps >= episode.step_limit:
+                break
         done = self._success or self._steps >= episode.step_limit
         progress = Progress(self._steps, self._success, done, tuple(frames))
-        return progress, self._observe(scene, episode, request) if request and not done else None
+        return progress, self._observe(scene, episode, request) if request and last else None
 
     def snapshot(self) -> bytes:
         """See :meth:`Simulator.snapshot`."""
