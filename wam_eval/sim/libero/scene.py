@@ -17,6 +17,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import robosuite.utils.transform_utils as transforms
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ from wam_eval.sim.libero.render import Renderer
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 _SAMPLED = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
+
+if hasattr(mujoco, "mj_setCacheCapacity"):  # not in the 3.3 that some papers used
+    # MuJoCo keeps meshes and textures of earlier scenes, up to 500 MB; a simulator must stay below 1.5 GB in all.
+    mujoco.mj_setCacheCapacity(mujoco.mj_getCache(), 64 * 2**20)
 
 
 class Scene:
