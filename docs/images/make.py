@@ -1,0 +1,52 @@
+"""Makes docs/images/expert.png: the scripted expert in four tasks, drawn with the embedded stand-in assets.
+
+python docs/images/make.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wam_eval.observation import Film, Request
+from wam_eval.policies.expert import Expert
+from wam_eval.runner.plan import plan_run
+from wam_eval.runner.rollout import play
+from wam_eval.sim.gl import choose_renderer
+from wam_eval.sim.installation import find_installation
+from wam_eval.sim.process import SimulatorProcess
+
+TASKS = (("libero_object", "0"), ("libero_spatial", "2"), ("libero_goal", "8"), ("libero_10", "4"))
+COLUMNS, GAP = 5, 6
+
+
+def row(suite: str, task: str) -> np.ndarray:
+    """Pictures of one episode at even distances, side by side: uint8 (256, W, 3)."""
+    (plan,) = plan_run(suite, "openvla", task, 1)
+    (episode,) = plan.episodes
+    policy = Expert()
+    policy.begin(episode)
+    spec = find_installation(plan.benchmark).spec(plan.protocol.settings, choose_renderer().name)
+    with SimulatorProcess(spec, Path(tempfile.gettempdir()) / "pictures.log") as simulator:
+        attempt = play(episode, simulator, policy.spec, lambda observation: policy.act([observation])[0])
+        first = simulator.load(episode, Request(("agentview",))).images["agentview"]
+        progress, _ = simulator.step(attempt.actions, None, Film("agentview", 1))
+    frames = [first, *progress.frames]
+    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
+    gap = np.full((256, GAP, 3), 255, np.uint8)
+    return np.concatenate([part for frame in chosen for part in (frame[:, ::-1], gap)][:-1], axis=1)
+
+
+def main() -> None:
+    """Draw and save. Mirrored back, since the protocols' rotation leaves pictures mirrored."""
+    rows = [row(*task) for task in TASKS]
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    picture = np.concatenate([part for line in rows for part in (line, gap)][:-1])
+    Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE).save(Path(__file__).with_name("expert.png"))
+
+
+if __name__ == "__main__":
+    main()
