@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from wam_eval.errors import UserError
+from wam_eval.runner.address import check_address
 from wam_eval.sim.gl import RendererError, choose_renderer
 
 Status = Literal["ok", "warn", "fail"]
@@ -132,7 +133,6 @@ def look_at_renderer() -> Finding:
 
 def look_at_libero_assets() -> Finding:
     """Which meshes and textures LIBERO's scenes are made of."""
-    from wam_eval.errors import UserError
     from wam_eval.sim.libero.assets import VARIABLE, find_assets
 
     try:
@@ -147,16 +147,13 @@ def look_at_libero_assets() -> Finding:
 def look_at_cluster() -> Finding:
     """Whether the Ray cluster that runs would join answers."""
     address = os.environ.get("RAY_ADDRESS", "")
-    if not address or address in ("auto", "local"):
-        return Finding("Ray cluster", "ok", address or "none set: a run starts Ray on this machine")
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return Finding("Ray cluster", "fail", f"RAY_ADDRESS={address} is no host:port", "unset RAY_ADDRESS")
+    if not address:
+        return Finding("Ray cluster", "ok", "none set: a run starts Ray on this machine")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
-            return Finding("Ray cluster", "ok", f"{address} answers")
-    except OSError as error:
-        return Finding("Ray cluster", "fail", f"{address}: {error}", "unset RAY_ADDRESS, or start the cluster")
+        check_address(address)
+    except UserError as error:
+        return Finding("Ray cluster", "fail", str(error), "unset RAY_ADDRESS, or start the cluster")
+    return Finding("Ray cluster", "ok", f"{address} answers")
 
 
 def nvidia_gpus() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 
 from wam_eval.errors import UserError
+from wam_eval.runner.address import check_address
 from wam_eval.runner.worker import Worker, WorkerPlan
 
 _OBJECT_STORE_BYTES = 150 * 2**20  # records and videos only; observations never leave a worker
@@ -41,6 +42,8 @@ def connect() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
+    if address:
+        check_address(address)
     try:
         if address:
             ray.init(address=address, **quiet)

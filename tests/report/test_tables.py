@@ -1,0 +1,51 @@
+"""Tables say what the summary says, and what must be said beside it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.analysis.test_summary import E, F, N, S, card, record
+from wam_eval.analysis.summary import summarize
+from wam_eval.report.tables import frame_of, markdown_of, terminal_of
+
+RECORDS = [record("a", t, i, o) for t in (0, 1) for i, o in enumerate([S, S, F])] + [record("b", 0, 0, N)]
+SELECTION = {"a": {0: 3, 1: 3}, "b": {0: 1}}
+
+
+def test_markdown_is_pinned() -> None:
+    assert markdown_of(summarize(card(SELECTION), RECORDS)).splitlines()[4:12] == [
+        "| task | success | rate % | 95 % interval | coverage % |",
+        "|:---|---:|---:|:---:|---:|",
+        "| 00 task 0 | 2/3 | 66.7 | 20.8 – 93.9 | 100 |",
+        "| 01 task 1 | 2/3 | 66.7 | 20.8 – 93.9 | 100 |",
+        "| **a** | **4/6** | **66.7** | **30.0 – 90.3** | **100** |",
+        "| 00 task 0 | 0/0 | – | – | 0 (1 not run) |",
+        "| **b** | **0/0** | **–** | **–** | **0 (1 not run)** |",
+        "",
+    ]
+
+
+def test_the_frame_has_plain_numbers() -> None:
+    frame = frame_of(summarize(card(SELECTION), RECORDS))
+    assert list(frame["n"]) == [3, 3, 6, 0, 0]
+    assert frame["rate"].iloc[2] == pytest.approx(2 / 3)
+    assert frame["task"].isna().sum() == 2
+
+
+@pytest.mark.parametrize(("kind", "said"), [("official", False), ("partial", True), ("stand-in", True)])
+def test_assets_that_cannot_be_compared_are_marked_everywhere(kind: str, said: bool) -> None:
+    summary = summarize(card(SELECTION, kind), RECORDS)
+    assert summary.publishable is not said
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal_of(summary))
+    for text in (markdown_of(summary), console.export_text()):
+        assert ("Not comparable with published results" in " ".join(text.split())) is said
+    assert set(frame_of(summary)["assets"]) == {kind}
+
+
+def test_incomplete_runs_say_so() -> None:
+    assert "Incomplete: 1 planned episodes do not count" in markdown_of(summarize(card(SELECTION), RECORDS))
+    errors = [record("a", 0, 0, E)]
+    assert "0 (1 simulator error)" in markdown_of(summarize(card({"a": {0: 1}}), errors))
+    assert "Incomplete" not in markdown_of(summarize(card({"a": {0: 3}}), RECORDS[:3]))
