@@ -1,6 +1,6 @@
 """Episodes per hour and core: the plain loop that others use against ours, on the same episodes in one run.
 
-    python -m benchmarks.libero [--suite libero_object] [--tasks 0,1] [--episodes 3] [--steps 100]
+    python -m benchmarks.libero [--suite libero_object] [--tasks 0,1] [--episodes 5] [--steps 280]
 
 The plain loop builds an environment per task, makes a hard reset per episode, and renders both cameras at 256 x 256 at
 every step, settle steps included. Ours keeps the scene, makes a soft reset, and renders at replans. Both play the same
@@ -92,8 +92,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="libero_object")
     parser.add_argument("--tasks", default="0,1")
-    parser.add_argument("--episodes", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--episodes", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=280)
     arguments = parser.parse_args()
     for plan in plan_run(arguments.suite, "openvla", arguments.tasks, arguments.episodes):
         print(json.dumps(compare(plan, arguments.steps), indent=1))

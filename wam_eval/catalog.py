@@ -120,8 +120,9 @@ class PolicyCard(_Card):
 def folders(kind: str) -> list[Path]:
     """Folders that hold the YAML files of a kind (``suites``, ``policies``), the user's own first."""
     own = [Path(part) / kind for part in os.environ.get("WAM_EVAL_PATH", "").split(os.pathsep) if part]
-    candidates = [*own, PACKAGE.parent / kind, PACKAGE / "data" / kind]
-    return [folder for folder in candidates if folder.is_dir() and folder != PACKAGE / kind]
+    clone = PACKAGE.parent
+    ours = clone / kind if (clone / "pyproject.toml").is_file() else PACKAGE / "data" / kind
+    return [folder for folder in (*own, ours) if folder.is_dir()]
 
 
 def names(kind: str) -> list[str]:
