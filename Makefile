@@ -26,7 +26,7 @@ eval: $(VENV)/.eval ## play episodes: SUITE, POLICY, CKPT, PROTOCOL, TASKS, EPIS
 	@$(VENV)/bin/wam-eval run --suite "$(SUITE)" --policy "$(POLICY)" \
 	  $(if $(CKPT),--ckpt "$(CKPT)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(TASKS),--tasks "$(TASKS)") \
 	  $(if $(EPISODES),--episodes $(EPISODES)) $(if $(WORKERS),--workers $(WORKERS)) \
-	  $(if $(RUN),--run "$(RUN)") $(if $(VIDEO),--video "$(VIDEO)")
+	  $(if $(RUN),--run "$(RUN)") $(if $(VIDEO),--video "$(VIDEO)") $(if $(RETRY),--retry-errors)
 
 report: $(VENV)/.eval ## show a finished run: RUN=name
 	@$(if $(RUN),,$(error say which run: make report RUN=name))$(VENV)/bin/wam-eval show "$(RUN)"

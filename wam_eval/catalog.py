@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from wam_eval.errors import UserError, unknown
 
@@ -79,7 +79,7 @@ class SuiteCard(_Card):
     title: str
     suites: tuple[str, ...] = ()
     benchmark: str | None = None
-    step_limits: dict[str, int] = Field(default_factory=dict)
+    step_limits: dict[str, PositiveInt] = Field(default_factory=dict)
     trials: int = Field(default=0, ge=0)
     tasks: tuple[TaskCard, ...] = ()
 
@@ -104,7 +104,7 @@ class PolicyCard(_Card):
     """
 
     title: str
-    policy: str = Field(pattern=r"^[\w.]+:\w+$")
+    policy: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
     settings: dict[str, Any] = Field(default_factory=dict)
     checkpoint: str | None = None
     gpus: float = Field(default=0.0, ge=0.0)
@@ -113,13 +113,19 @@ class PolicyCard(_Card):
     @classmethod
     def _as_in_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Settings are kept in run.json and compared with it, so they are what JSON makes of them."""
-        plain: dict[str, Any] = json.loads(json.dumps(settings))
+        try:
+            plain: dict[str, Any] = json.loads(json.dumps(settings, allow_nan=False))
+        except TypeError as error:
+            raise ValueError(str(error)) from error
         return plain
 
 
 def folders(kind: str) -> list[Path]:
     """Folders that hold the YAML files of a kind (``suites``, ``policies``), the user's own first."""
     own = [Path(part) / kind for part in os.environ.get("WAM_EVAL_PATH", "").split(os.pathsep) if part]
+    for folder in own:
+        if not folder.parent.is_dir():
+            raise UserError(f"WAM_EVAL_PATH names {folder.parent}, which is not a folder")
     clone = PACKAGE.parent
     ours = clone / kind if (clone / "pyproject.toml").is_file() else PACKAGE / "data" / kind
     return [folder for folder in (*own, ours) if folder.is_dir()]
@@ -149,7 +155,11 @@ def load_benchmark(name: str) -> BenchmarkCard:
 
 def elementary(name: str) -> list[str]:
     """Names of the elementary suites of a suite: itself, or those of the group."""
-    return list(load_suite(name).suites) or [name]
+    parts = load_suite(name).suites
+    for part in parts:
+        if part == name or load_suite(part).suites:
+            raise UserError(f"suite {name}: its part {part} is a group itself; name the elementary suites")
+    return list(parts) or [name]
 
 
 def read_yaml(path: Path, model: type[Model]) -> Model:
@@ -162,9 +172,13 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
+    except ValueError as error:  # such as a date that does not exist
+        raise UserError(f"{path}: not valid YAML: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

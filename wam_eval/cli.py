@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,12 +39,15 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Ray workers; one per GPU or node if absent.")] = None,
     name: Annotated[str | None, typer.Option("--run", help="Name of the run; made from the others if absent.")] = None,
     video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
-    retry_errors: Annotated[bool, typer.Option(help="Play episodes again that ended in an error.")] = False,
+    retry_errors: Annotated[
+        bool, typer.Option(help="Play episodes again that ended in an error or were not run.")
+    ] = False,
 ) -> None:
     """Evaluate a policy on a suite. The same command continues a run that was stopped."""
     from wam_eval import catalog
     from wam_eval.errors import unknown
     from wam_eval.report.tables import terminal_of
+    from wam_eval.runner.folder import RunFolder
     from wam_eval.runner.plan import plan_run
     from wam_eval.runner.results import write_results
     from wam_eval.runner.run import RunRequest, default_name, execute
@@ -53,7 +57,7 @@ def run(
     card = catalog.load_policy(policy)
     plans = plan_run(suite, protocol, tasks, episodes)
     for note in sorted({plan.protocol.assets.detail for plan in plans}):
-        console.print(f"Assets: {note}", highlight=False)
+        console.print(f"Assets: {note}", markup=False, highlight=False)
     request = RunRequest(
         name=name or default_name(suite, policy, plans[0].protocol.card, ckpt),
         plans=plans,
@@ -65,13 +69,22 @@ def run(
         retry_errors=retry_errors,
         command=sys.argv,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's scheduler stops a run as Ctrl-C does
+    folder, stopped = RunFolder(request.name), False
     try:
-        folder = execute(request)
+        execute(request)
     except KeyboardInterrupt:
+        stopped = True
+    summary = write_results(folder)
+    console.print(terminal_of(summary))
+    for text, count in list(summary.errors.items())[:3]:
+        console.print(f"{count} x {text}", markup=False, highlight=False)
+    if summary.errors:
+        console.print(f"Logs are in {folder.path}/logs. To play these again: --retry-errors (RETRY=1)", highlight=False)
+    console.print(f"Saved in {folder.path}", markup=False, highlight=False)
+    if stopped:
         console.print("Stopped. Finished episodes are kept; the same command continues this run.")
-        raise typer.Exit(130) from None
-    console.print(terminal_of(write_results(folder)))
-    console.print(f"Saved in {folder.path}", highlight=False)
+    raise typer.Exit(130 if stopped else 0 if any(suite.n for suite in summary.suites) else 1)
 
 
 @app.command()
@@ -151,14 +164,20 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of ``wam-eval``: a user's mistake is a message, not a traceback."""
+    from wam_eval.policies.policy import PolicyUnavailable
     from wam_eval.sim.gl import RendererError
     from wam_eval.sim.process import SimulatorError
 
     try:
         app()
-    except (UserError, RendererError, SimulatorError) as error:
-        print(f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:2])}: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (UserError, RendererError, SimulatorError, PolicyUnavailable) as error:
+        said = str(error)
+    except OSError as error:  # a disk that is full, a folder that cannot be written
+        said = f"{error.strerror or error}: {error.filename or 'results'}"
+    else:
+        return
+    print(f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:2])}: {said}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from wam_eval import catalog
+from wam_eval.errors import UserError
 
 Row = dict[str, Any]
 
@@ -20,11 +22,10 @@ def suites() -> list[Row]:
         rows.append(
             {
                 "suite": name,
-                "title": card.title,
+                "title": f"{card.title}: {' + '.join(card.suites)}" if card.suites else card.title,
                 "tasks": sum(len(part.tasks) for part in parts),
                 "episodes": sum(len(part.tasks) * part.trials for part in parts),
                 "protocols": ", ".join(sorted({p for part in parts for p in part.step_limits})),
-                "consists of": ", ".join(card.suites),
             }
         )
     return rows
@@ -53,9 +54,15 @@ def runs() -> list[Row]:
     from wam_eval.runner.folder import RunFolder, run_names
     from wam_eval.runner.results import summary_of
 
-    rows = []
+    rows: list[Row] = []
     for name in run_names():
-        summary = summary_of(RunFolder(name))
+        try:
+            summary = summary_of(RunFolder(name))
+        except UserError as error:
+            rows.append(
+                {"run": name, "policy": str(error), "suites": "", "episodes": "", "successes": "", "assets": ""}
+            )
+            continue
         rows.append(
             {
                 "run": name,
@@ -73,12 +80,10 @@ def fingerprints(prints: list[Row]) -> Table:
     """Fingerprints, each hash by its first digits."""
     rows = [
         {
-            "suite": entry["suite"],
-            "task": entry["task"],
-            "index": entry["index"],
-            "fixtures": entry["fixtures"][:8],
-            **{f"state {when}": digest[:8] for when, digest in entry["state"].items()},
-            **{camera: digest[:8] for camera, digest in entry["frames"].items()},
+            "episode": f"{entry['suite']}/{entry['task']:02d}/{entry['index']:03d}",
+            "fixtures": entry["fixtures"][:6],
+            **{when: digest[:6] for when, digest in entry["state"].items()},
+            **{camera.removeprefix("robot0_"): digest[:6] for camera, digest in entry["frames"].items()},
         }
         for entry in prints
     ]
@@ -91,5 +96,5 @@ def table(rows: list[Row]) -> Table:
     for column in rows[0] if rows else ["nothing yet"]:
         result.add_column(column, overflow="fold")
     for row in rows:
-        result.add_row(*(str(value) for value in row.values()))
+        result.add_row(*(Text(str(value)) for value in row.values()))
     return result

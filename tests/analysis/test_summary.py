@@ -8,7 +8,7 @@ from tests.test_protocol import protocol
 from wam_eval.analysis.statistics import wilson
 from wam_eval.analysis.summary import summarize
 from wam_eval.episode import Episode, Outcome
-from wam_eval.runner.folder import RunCard
+from wam_eval.runner.folder import PolicyRecord, RunCard
 from wam_eval.runner.ledger import Record
 
 
@@ -17,7 +17,7 @@ def card(selection: dict[str, dict[int, int]], kind: str = "official") -> RunCar
     return RunCard(
         run="test",
         created="now",
-        policy={"title": "Mine"},
+        policy=PolicyRecord(name="mine", title="Mine", policy="m:C", settings={}, checkpoint_sha256=None),
         protocols=rules,
         hashes={s: p.digest for s, p in rules.items()},
         selection=selection,

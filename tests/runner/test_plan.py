@@ -26,7 +26,13 @@ def test_tasks_are_selected(text: str | None, expected: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hint"), [("4", "tasks 0 to 3"), ("3-1", "tasks 0 to 3"), ("lfit", "did you mean lift")]
+    ("text", "hint"),
+    [
+        ("4", "tasks 0 to 3"),
+        ("3-1", "the first is greater"),
+        (",", "chooses no task"),
+        ("lfit", "did you mean lift"),
+    ],
 )
 def test_a_task_that_is_not_there_is_named(text: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):

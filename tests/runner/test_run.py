@@ -47,17 +47,20 @@ def test_a_run_is_played_and_extended(runs: Path) -> None:
 
 
 def test_what_a_policy_does_wrong_stays_in_its_episode(runs: Path) -> None:
-    folder = play("faulty", tasks="0", episodes=6)
+    folder = play("faulty", tasks="0", episodes=8)
     records = {record.index: record for record in read_ledger(folder.ledger)[0]}
-    assert [records[i].outcome for i in range(6)] == [Outcome.POLICY_ERROR] * 3 + [Outcome.NOT_RUN] + [
-        Outcome.SUCCESS
-    ] * 2
+    wrong, fine = Outcome.POLICY_ERROR, Outcome.SUCCESS
+    assert [records[i].outcome for i in range(8)] == [*[wrong] * 3, Outcome.NOT_RUN, wrong, wrong, fine, fine]
+    assert [records[i].attempt for i in range(8)] == [1] * 8
     assert records[0].error == "action 2 of the chunk is nan in column 3"
     assert records[1].error == "an action chunk of shape (6, 3); expected (n, 7), n at least 1"
     assert records[2].error == "RuntimeError: out of memory"
     assert records[3].error == "no script for this one"
     suite = summary_of(folder).suites[0]
-    assert (suite.n, suite.successes, suite.planned) == (2, 2, 6)
+    assert "no array of actions" in records[4].error
+    assert records[5].error == "measured value is nan"
+    assert "out of memory" in (folder.path / "logs" / "policy.log").read_text()
+    assert (suite.n, suite.successes, suite.planned) == (2, 2, 8)
 
 
 def test_infrastructure_errors_are_retried_and_then_recorded(runs: Path) -> None:
@@ -89,16 +92,16 @@ def test_another_protocol_or_policy_is_another_run(runs: Path) -> None:
     play(tasks="0", episodes=1)
     with pytest.raises(UserError, match=r"toy: settings\.pause: 0\.0 then, 0\.05 now"):
         play(tasks="0", episodes=1, protocol="slow")
-    with pytest.raises(UserError, match=r"policy\.name: 'push' then, 'faulty' now"):
+    with pytest.raises(UserError, match=r"policy\.settings: \{\} then, \{'faults'"):
         play("faulty", tasks="0", episodes=1)
 
 
 def test_errors_can_be_played_again(runs: Path) -> None:
-    folder = play("faulty", tasks="0", episodes=5)
+    folder = play("faulty", tasks="0", episodes=7)
     lines = len(folder.ledger.read_bytes().splitlines())
-    play("faulty", tasks="0", episodes=5, retry_errors=True)
-    assert len(folder.ledger.read_bytes().splitlines()) == lines + 4
-    assert len(outcomes(folder)) == 5
+    play("faulty", tasks="0", episodes=7, retry_errors=True)
+    assert len(folder.ledger.read_bytes().splitlines()) == lines + 6
+    assert len(outcomes(folder)) == 7
 
 
 def test_videos_are_made_of_what_was_asked(runs: Path) -> None:

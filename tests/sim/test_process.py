@@ -87,9 +87,11 @@ def test_a_wrong_interpreter_is_named(tmp_path: Path) -> None:
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, signal
+from wam_eval.episode import Episode
+from wam_eval.observation import Request
 from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
 process = SimulatorProcess(SimulatorSpec("tests.toy.simulator:ToySimulator"), pathlib.Path({str(tmp_path / "log")!r}))
-process.versions()
+process.load(Episode("toy", 0, "", 0, "push", "push", 0, 30), Request())
 print(process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

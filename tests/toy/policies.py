@@ -16,7 +16,7 @@ class Push(Policy):
 
     Args:
         push: how far a step moves the point.
-        faults: episode index -> ``nan``, ``shape``, ``raise``, ``decline`` or ``gone``.
+        faults: episode index -> ``nan``, ``shape``, ``raise``, ``decline``, ``ragged``, ``measured`` or ``gone``.
     """
 
     def __init__(self, push: float = 1.0, faults: dict[str, str] | None = None, camera: str = "front") -> None:
@@ -44,6 +44,10 @@ class Push(Policy):
         if fault == "gone":
             raise PolicyUnavailable("the server is gone")
         actions = np.full((6, 7), self.push, np.float32)
+        if fault == "ragged":
+            return ActionChunk([[0.0] * 7, [0.0]])
+        if fault == "measured":
+            return ActionChunk(np.full((6, 7), self.push, np.float32), {"value": float("nan")})
         if fault == "nan":
             actions[2, 3] = np.nan
         return ActionChunk(actions[:, :3] if fault == "shape" else actions, {"think": 0.5})

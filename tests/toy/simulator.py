@@ -75,10 +75,6 @@ class ToySimulator(Simulator):
         """Hash of the position."""
         return {"state": hashlib.sha256(str(self.position).encode()).hexdigest()}
 
-    def versions(self) -> dict[str, str]:
-        """One, forever."""
-        return {"toy": "1"}
-
     def close(self) -> None:
         """Nothing to free."""
 

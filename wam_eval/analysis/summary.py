@@ -63,6 +63,7 @@ class Summary(BaseModel):
         average: where there are several suites and all have the same number of counted episodes, their mean, which then
             is the rate over all episodes.
         complete: whether every planned episode counts.
+        errors: text of an error -> episodes that ended with it, the commonest first.
         publishable: whether all suites used official assets.
     """
 
@@ -73,6 +74,7 @@ class Summary(BaseModel):
     suites: list[SuiteRate]
     average: Rate | None
     complete: bool
+    errors: dict[str, int]
     publishable: bool
 
 
@@ -81,9 +83,10 @@ def summarize(card: RunCard, records: Sequence[Record]) -> Summary:
     suites = [_suite_rate(card, suite, records) for suite in card.selection]
     return Summary(
         run=card.run,
-        policy=card.policy["title"],
+        policy=card.policy.title,
         suites=suites,
         average=_average(card, records) if len(suites) > 1 and len({suite.n for suite in suites}) == 1 else None,
+        errors=dict(Counter(r.error for r in sorted(records, key=lambda r: r.key) if r.error).most_common()),
         complete=all(suite.n == suite.planned for suite in suites),
         publishable=all(protocol.publishable for protocol in card.protocols.values()),
     )

@@ -57,8 +57,8 @@ def play_again(run: str, key: str) -> Again:
 def _plan(folder: RunFolder, card: RunCard, suite: str) -> WorkerPlan:
     benchmark = catalog.load_benchmark(str(catalog.load_suite(suite).benchmark))
     return WorkerPlan(
-        policy=PolicyCard(title=card.policy["title"], policy=card.policy["class"]),
-        arguments=card.policy["settings"],
+        policy=PolicyCard(title=card.policy.title, policy=card.policy.policy),
+        arguments=card.policy.settings,
         benchmarks={suite: benchmark},
         protocols={suite: card.protocols[suite]},
         video="all",

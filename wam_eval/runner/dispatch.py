@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
@@ -23,6 +24,7 @@ ATTEMPTS = 3
 
 RETRIED = (Outcome.SIMULATOR_ERROR, Outcome.TIMEOUT)
 _WORKER_DEATHS = 5  # in a row, without a finished episode between them
+_LOSSES = 24  # attempts lost to simulators in a row: then it is the installation, not the episodes
 _PLACEMENT_SECONDS = 120.0
 
 
@@ -31,6 +33,7 @@ class _Worker:
     """A worker as the dispatcher sees it: its actor, and the scene that each slot has built."""
 
     actor: Any
+    placed: Any
     ready: Any
     idle: list[int] = field(default_factory=list)
     scenes: dict[int, str] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Dispatcher:
         self._playing: dict[Any, _Playing] = {}
         self._attempts: dict[str, int] = {}
         self._deaths = 0
+        self._losses = 0
 
     def run(self, episodes: Iterable[Episode]) -> None:
         """Play all episodes.
@@ -83,27 +87,33 @@ class Dispatcher:
         while schedule or self._playing:
             self._hand_out(schedule)
             waiting = {worker.ready: worker for worker in self._workers if worker.ready is not None}
-            done, _ = ray.wait([*self._playing, *waiting], num_returns=1, timeout=5.0)
-            waited = 0.0 if done or self._playing else waited + 5.0
+            placing = {worker.placed: worker for worker in self._workers if worker.placed is not None}
+            done, _ = ray.wait([*self._playing, *waiting, *placing], num_returns=1, timeout=5.0)
+            waited = 0.0 if done or len(placing) < len(self._workers) else waited + 5.0
             if waited >= _PLACEMENT_SECONDS:
                 raise UserError(
                     f"no worker could be started within {_PLACEMENT_SECONDS:.0f} s: Ray has no room for "
                     f"{self._size.cpus:g} CPUs and {self._size.gpus:g} GPUs (see `ray status`)"
                 )
             for ref in done:
-                if ref in waiting:
+                if ref in placing:
+                    placing[ref].placed = None
+                elif ref in waiting:
                     self._greet(waiting[ref], schedule)
                 elif ref in self._playing:  # may have gone with its worker
                     self._take(ref, schedule)
 
     def stop(self) -> None:
-        """End the workers, and with them their simulators."""
+        """End the workers, and with them their simulators; policies that answer may say goodbye first."""
+        goodbyes = [worker.actor.close.remote() for worker in self._workers if worker.ready is None]
+        if goodbyes:
+            ray.wait(goodbyes, num_returns=len(goodbyes), timeout=3.0)
         for worker in self._workers:
             ray.kill(worker.actor)
 
     def _start(self) -> _Worker:
         actor = start_worker(self._plan, self._size)
-        return _Worker(actor, ready=actor.start.remote())
+        return _Worker(actor, placed=actor.placed.remote(), ready=actor.start.remote())
 
     def _hand_out(self, schedule: Schedule) -> None:
         for worker in self._workers:
@@ -143,9 +153,14 @@ class Dispatcher:
             if isinstance(cause, PolicyUnavailable):
                 raise cause from None
             attempt, video = Attempt(Outcome.SIMULATOR_ERROR, error=f"{type(cause).__name__}: {cause}"), None
+        except RayError as error:  # such as a result that went with its node before it was fetched
+            attempt, video = Attempt(Outcome.SIMULATOR_ERROR, error=_first_line(error)), None
         del self._playing[ref]
         playing.worker.idle.append(playing.slot)
         schedule.done(playing.episode)
+        self._losses = self._losses + 1 if attempt.outcome in RETRIED else 0
+        if self._losses >= _LOSSES:
+            raise UserError(f"{self._losses} attempts in a row were lost to the simulator; the last: {attempt.error}")
         if attempt.outcome in RETRIED and self._repeat(playing, schedule, str(attempt.error)):
             return
         self._deaths = 0
@@ -156,6 +171,8 @@ class Dispatcher:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
+        with suppress(RayError):  # out of reach is not dead: what is left of it must not hold its cores
+            ray.kill(worker.actor)
         self._deaths += 1
         reason = f"a worker died: {_first_line(error)}"
         if self._deaths >= _WORKER_DEATHS:

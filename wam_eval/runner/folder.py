@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,37 @@ from wam_eval.errors import UserError, unknown
 from wam_eval.protocol import Protocol, differences
 
 
+class PolicyRecord(BaseModel):
+    """Who plays a run.
+
+    Attributes:
+        name, title: for people; they may change.
+        policy: ``module:Class``.
+        settings: the constructor's arguments, the checkpoint among them.
+        checkpoint_sha256: of the checkpoint, where it is a file or a folder.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    title: str
+    policy: str
+    settings: dict[str, Any]
+    checkpoint_sha256: str | None
+
+    def differences(self, other: PolicyRecord) -> list[str]:
+        """Fields that make it another policy, with both values."""
+        names = ("policy", "settings", "checkpoint_sha256")
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
+        return [f"policy.{name}: {then!r} then, {now!r} now" for name, then, now in pairs if then != now]
+
+
 class RunCard(BaseModel):
     """``run.json``: what a run is.
 
     Attributes:
         run: its name.
-        policy: name, title, class, settings, checkpoint and its SHA-256.
+        policy: who plays.
         protocols: elementary suite -> protocol; ``hashes`` holds their SHA-256.
         selection: elementary suite -> task index -> number of episodes planned so far.
         tasks: elementary suite -> task index -> instruction, for tables.
@@ -35,7 +61,7 @@ class RunCard(BaseModel):
 
     run: str
     created: str
-    policy: dict[str, Any]
+    policy: PolicyRecord
     protocols: dict[str, Protocol]
     hashes: dict[str, str]
     selection: dict[str, dict[int, int]]
@@ -86,10 +112,9 @@ class RunFolder:
 
     def write_actions(self, key: str, actions: NDArray[np.float32]) -> None:
         """Keep an episode's executed actions, float32 (steps, d)."""
-        with tempfile.TemporaryFile() as file:
-            np.save(file, actions)
-            file.seek(0)
-            self._replace(self.actions_file(key), file.read())
+        file = io.BytesIO()
+        np.save(file, actions)
+        self._replace(self.actions_file(key), file.getvalue())
 
     def actions_file(self, key: str) -> Path:
         """Where an episode's actions are."""
@@ -111,11 +136,24 @@ class RunFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
         try:
-            temporary.write_bytes(content)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not that of one folder among the runs.
+
+    Raises:
+        UserError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is only dots.
+    """
+    if not re.fullmatch(r"[\w.-]+", name) or not name.strip("."):
+        raise UserError(f"{name!r} is no name for a run: use letters, digits, '.', '_' and '-'")
 
 
 def runs_folder() -> Path:
@@ -134,11 +172,7 @@ def continued(old: RunCard, new: RunCard) -> RunCard:
     Raises:
         UserError: another policy, checkpoint or protocol; every field that differs is named.
     """
-    faults = [
-        f"policy.{name}: {old.policy.get(name)!r} then, {new.policy.get(name)!r} now"
-        for name in sorted(old.policy.keys() | new.policy.keys())
-        if old.policy.get(name) != new.policy.get(name)
-    ]
+    faults = old.policy.differences(new.policy)
     for suite in old.protocols.keys() & new.protocols.keys():
         for field, then, now in differences(old.protocols[suite], new.protocols[suite]):
             faults.append(f"{suite}: {field}: {then!r} then, {now!r} now")

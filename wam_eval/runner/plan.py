@@ -76,19 +76,23 @@ def select_tasks(text: str | None, names: list[str], suite: str) -> list[int]:
     Raises:
         UserError: a task that the suite does not have.
     """
-    if not text:
+    if text is None:
         return list(range(len(names)))
     chosen: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         if match := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
             first, last = int(match[1]), int(match[2] or match[1])
-            if not first <= last < len(names):
+            if first > last:
+                raise UserError(f"tasks {part!r}: the first is greater than the last")
+            if last >= len(names):
                 raise UserError(f"task {part!r}: {suite} has tasks 0 to {len(names) - 1}")
             chosen.update(range(first, last + 1))
         elif part in names:
             chosen.add(names.index(part))
         else:
             raise unknown(f"task of {suite}", part, names)
+    if not chosen:
+        raise UserError(f"{text!r} chooses no task of {suite}")
     return sorted(chosen)
 
 

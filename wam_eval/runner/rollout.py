@@ -20,6 +20,13 @@ class PolicyError(Exception):
     """The policy raised, or its answer cannot be executed."""
 
 
+class SharedBatchError(Exception):
+    """The policy raised at a batch of several observations; each of their episodes has to be begun again, alone.
+
+    The policy is never just asked again: it may have advanced some episode's state before it raised.
+    """
+
+
 @dataclass
 class Attempt:
     """What one attempt gave.
@@ -51,6 +58,9 @@ def play(
         simulator: a simulator process of the episode's benchmark.
         spec: what the policy looks at and how many actions of a chunk are executed.
         act: the policy; raises :class:`PolicyError`.
+
+    Raises:
+        SharedBatchError: see there; what ``act`` raises otherwise is an outcome.
     """
     attempt = Attempt(Outcome.FAILURE)
     clock = _Clock()
@@ -63,8 +73,8 @@ def play(
         while not done:
             with clock("policy"):
                 chunk = act(observation)
-            actions = executable(chunk, spec)
-            for name, value in chunk.measured.items():
+            actions, measured = executable(chunk, spec)
+            for name, value in measured.items():
                 measurements[name].append(value)
             with clock("simulate"):
                 progress, following = simulator.step(actions, spec.request)
@@ -75,7 +85,7 @@ def play(
             if following is not None:
                 observation = following
     except PolicyError as error:
-        attempt.outcome, attempt.error = Outcome.POLICY_ERROR, str(error)
+        attempt.outcome, attempt.error = Outcome.POLICY_ERROR, printable(error)
     except SimulatorTimeout as error:
         attempt.outcome, attempt.error = Outcome.TIMEOUT, str(error)
     except SimulatorError as error:
@@ -88,13 +98,30 @@ def play(
     return attempt
 
 
-def executable(chunk: ActionChunk, spec: PolicySpec) -> NDArray[np.float32]:
-    """The actions of a chunk that will be executed: float32 (n, d), n at most ``spec.execute``.
+def printable(error: Exception) -> str:
+    """An error's text, fit for any file: lone surrogates, which UTF-8 cannot hold, are escaped."""
+    return str(error).encode("utf-8", "backslashreplace").decode()
+
+
+def executable(chunk: ActionChunk, spec: PolicySpec) -> tuple[NDArray[np.float32], dict[str, float]]:
+    """What will be executed and recorded of a policy's answer.
+
+    Returns:
+        Actions, float32 (n, d), n at most ``spec.execute``; and the measurements, finite numbers.
 
     Raises:
-        PolicyError: wrong shape, no action, or a value that is not finite.
+        PolicyError: no chunk, a wrong shape, no action, or a value that is no finite number.
     """
-    actions = np.asarray(chunk.actions)
+    if not isinstance(chunk, ActionChunk):
+        raise PolicyError(f"a {type(chunk).__name__} as an answer; expected an ActionChunk")
+    try:
+        actions = np.asarray(chunk.actions)
+        measured = {str(name): float(value) for name, value in chunk.measured.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise PolicyError(f"an answer that is no array of actions with numbers measured: {error}") from error
+    for name, value in measured.items():
+        if not np.isfinite(value):
+            raise PolicyError(f"measured {name} is {value}")
     if actions.ndim != 2 or actions.shape[1] != spec.action_dim or not len(actions):
         raise PolicyError(f"an action chunk of shape {actions.shape}; expected (n, {spec.action_dim}), n at least 1")
     if not (np.issubdtype(actions.dtype, np.floating) or np.issubdtype(actions.dtype, np.integer)):
@@ -103,7 +130,7 @@ def executable(chunk: ActionChunk, spec: PolicySpec) -> NDArray[np.float32]:
     if not np.isfinite(actions).all():
         step, column = np.argwhere(~np.isfinite(actions))[0]
         raise PolicyError(f"action {step} of the chunk is {actions[step, column]} in column {column}")
-    return actions
+    return actions, measured
 
 
 class _Clock:

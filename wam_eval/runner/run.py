@@ -20,7 +20,7 @@ from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.policies.loading import checkpoint_digest, policy_arguments
 from wam_eval.policies.policy import PolicyUnavailable
-from wam_eval.runner.folder import RunCard, RunFolder, continued
+from wam_eval.runner.folder import PolicyRecord, RunCard, RunFolder, check_name, continued
 from wam_eval.runner.ledger import Ledger, Record
 from wam_eval.runner.plan import SuitePlan
 from wam_eval.runner.rollout import Attempt
@@ -64,6 +64,7 @@ def execute(request: RunRequest) -> RunFolder:
         KeyboardInterrupt: Ctrl-C; likewise.
     """
     arguments = policy_arguments(request.policy, request.checkpoint)
+    check_name(request.name)
     folder = RunFolder(request.name)
     with Ledger(folder.ledger) as ledger:
         card = _card(request, arguments)
@@ -73,7 +74,9 @@ def execute(request: RunRequest) -> RunFolder:
         finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
         planned = [episode for plan in request.plans for episode in plan.episodes]
         missing = [episode for episode in planned if episode.key not in finished]
-        if missing:
+        if not missing:
+            print(f"nothing left to play: the ledger has all {len(planned)} episodes", file=sys.stderr)
+        else:
             _play(request, arguments, folder, card, ledger, planned, missing)
     return folder
 
@@ -103,7 +106,10 @@ def _play(
         logs=str((folder.path / "logs").resolve()),
     )
     keys = {episode.key for episode in planned}
-    bar = _Bar(len(planned), [r.outcome for r in ledger.records if r.key in keys], len(missing))
+    again = {episode.key for episode in missing}
+    before = [r.outcome for r in ledger.records if r.key in keys - again]
+    connect()
+    bar = _Bar(len(planned), before, len(missing))
     card.workers.clear()
 
     def finished(episode: Episode, number: int, attempt: Attempt, video: bytes | None) -> None:
@@ -132,7 +138,6 @@ def _play(
         card.workers.append(description)
         folder.write(card)
 
-    connect()
     try:
         dispatcher = Dispatcher(plan, size_of(request.workers, request.policy.gpus), finished, lost, started)
         try:
@@ -142,7 +147,8 @@ def _play(
     except PolicyUnavailable as error:
         raise UserError(f"the policy stopped answering: {error}\nThe same command continues this run.") from error
     except OSError as error:
-        raise UserError(f"{error.strerror}: {folder.path}. The same command continues this run.") from error
+        where = error.filename or folder.path
+        raise UserError(f"{error.strerror or error}: {where}. The same command continues this run.") from error
     finally:
         bar.close()
         ray.shutdown()
@@ -161,13 +167,13 @@ def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
     return RunCard(
         run=request.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        policy={
-            "name": request.policy_name,
-            "title": request.policy.title,
-            "class": request.policy.policy,
-            "settings": arguments,
-            "checkpoint_sha256": checkpoint_digest(request.checkpoint),
-        },
+        policy=PolicyRecord(
+            name=request.policy_name,
+            title=request.policy.title,
+            policy=request.policy.policy,
+            settings=arguments,
+            checkpoint_sha256=checkpoint_digest(request.checkpoint),
+        ),
         protocols={plan.name: plan.protocol for plan in request.plans},
         hashes={plan.name: plan.protocol.digest for plan in request.plans},
         selection=selection,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import threading
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from wam_eval.catalog import BenchmarkCard, PolicyCard
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError, unknown
 from wam_eval.policies.loading import policy_class
-from wam_eval.policies.policy import NotSupported, PolicyUnavailable
+from wam_eval.policies.policy import NotSupported
 from wam_eval.protocol import Protocol
 from wam_eval.runner.batcher import Batcher
-from wam_eval.runner.rollout import Attempt, play
+from wam_eval.runner.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.runner.video import film_episode
 from wam_eval.sim.gl import choose_renderer
 from wam_eval.sim.installation import find_installation
-from wam_eval.sim.process import SimulatorProcess, SimulatorSpec
+from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorSpec
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,11 @@ class Worker:
 
     def __init__(self, plan: WorkerPlan) -> None:
         self._plan = plan
-        self._begin = threading.Lock()
+        self._logs = _writable(Path(plan.logs))
         self._simulators: dict[int, SimulatorProcess] = {}
+
+    def placed(self) -> None:
+        """Answers as soon as the worker's process runs, long before its policy is loaded."""
 
     def start(self) -> dict[str, Any]:
         """Find the simulators and load the policy; to be called once, before :meth:`play`.
@@ -72,7 +76,7 @@ class Worker:
         renderer = choose_renderer()
         self._specs = {suite: self._spec(suite, renderer.name) for suite in self._plan.protocols}
         self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
-        self._batcher = Batcher(self._policy)
+        self._batcher = Batcher(self._policy, self._logs / "policy.log")
         for suite, protocol in self._plan.protocols.items():
             known = protocol.settings["cameras"]
             for camera in self._policy.spec.cameras:
@@ -98,24 +102,32 @@ class Worker:
         """
         simulator = self._simulator(slot, self._specs[episode.suite])
         try:
-            with self._begin:
-                self._policy.begin(episode)
+            attempt = self._play(episode, simulator)
         except NotSupported as reason:
-            return Attempt(Outcome.NOT_RUN, error=str(reason)), None
-        except PolicyUnavailable:
-            raise
-        except Exception as error:
-            return Attempt(Outcome.POLICY_ERROR, error=f"{type(error).__name__}: {error}"), None
-        try:
-            attempt = play(episode, simulator, self._policy.spec, self._batcher.act)
-        finally:
-            with self._begin:
-                self._policy.end(episode.key)
+            return Attempt(Outcome.NOT_RUN, error=printable(reason)), None
+        except PolicyError as error:
+            return Attempt(Outcome.POLICY_ERROR, error=printable(error)), None
         wanted = {"none": (), "failures": (Outcome.FAILURE,), "all": (Outcome.SUCCESS, Outcome.FAILURE)}
         if attempt.outcome not in wanted[self._plan.video]:
             return attempt, None
         cameras = self._plan.protocols[episode.suite].settings["cameras"]
-        return attempt, film_episode(episode, simulator, attempt.actions, cameras[0])
+        try:
+            return attempt, film_episode(episode, simulator, attempt.actions, cameras[0])
+        except (SimulatorError, OSError):  # the result stands without its video; the simulator's log has the reason
+            return attempt, None
+
+    def _play(self, episode: Episode, simulator: SimulatorProcess) -> Attempt:
+        """Begin, play, end; once more and alone where the policy raised at a batch with others in it."""
+        for act in (self._batcher.act, partial(self._batcher.act, alone=True)):
+            self._batcher.begin(episode)
+            try:
+                attempt = play(episode, simulator, self._policy.spec, act)
+            except SharedBatchError:
+                continue
+            finally:
+                self._batcher.end(episode.key)
+            return attempt
+        raise AssertionError("an observation that is alone shares no batch")
 
     def close(self) -> None:
         """End the simulators and the policy."""
@@ -139,6 +151,15 @@ class Worker:
             return current
         if current:
             current.close()
-        log = Path(self._plan.logs) / f"{socket.gethostname()}-{os.getpid()}-{slot}.log"
+        log = self._logs / f"{socket.gethostname()}-{os.getpid()}-{slot}.log"
         self._simulators[slot] = SimulatorProcess(spec, log)
         return self._simulators[slot]
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made if need be; on a node that does not share the driver's disk, one among the temporary files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="wam-eval-logs-"))

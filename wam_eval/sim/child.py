@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import importlib
 import json
+import os
 import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from typing import Any
 
 from wam_eval.sim.simulator import Simulator
 from wam_eval.sim.wire import Channel
 
-CALLS = ("load", "step", "snapshot", "restore", "fingerprint", "versions")
+CALLS = ("load", "step", "snapshot", "restore", "fingerprint")
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the one that started it dies, even by SIGKILL."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    """End this process soon after the one that started it, even if that was killed while we compute.
+
+    Not by Linux's parent death signal: that one follows the parent's thread, and threads end.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch parent", daemon=True).start()
 
 
 def make_simulator(path: str, settings: dict[str, Any]) -> Simulator:
@@ -50,7 +61,8 @@ def serve(channel: Channel, simulator: Simulator) -> None:
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # a full disk under the log is no fault of the episode
+            sys.stdout.flush()
         channel.send(answer)
 
 

@@ -39,7 +39,7 @@ def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
     for plan in plan_run(suite, None, tasks, 2):
         here = find_installation(plan.benchmark)
         spec = here.spec({**plan.protocol.settings, "settle_steps": 10}, renderer.name)
-        log = Path(tempfile.gettempdir()) / "wam-eval-fingerprint.log"
+        log = Path(tempfile.mkdtemp(prefix="wam-eval-")) / "fingerprint.log"
         request = Request(cameras=tuple(plan.protocol.settings["cameras"]))
         with SimulatorProcess(spec, log) as simulator:
             for episode in tqdm(plan.episodes, desc=plan.name, unit="state", leave=False):

@@ -103,7 +103,10 @@ def try_renderer(name: str) -> Renderer:
         raise RendererError(f"{name}: no answer within {TIMEOUT:.0f} s") from None
     if probe.returncode != 0:  # a crash in the driver
         raise RendererError(f"{name}: the test ended with status {probe.returncode}")
-    answer = json.loads(probe.stdout.splitlines()[-1])
+    lines = probe.stdout.splitlines()
+    if not lines:
+        raise RendererError(f"{name}: the test said nothing")
+    answer = json.loads(lines[-1])
     if isinstance(answer, str):
         raise RendererError(f"{name}: {shorten(answer, 120)}")
     maker, renderer = answer

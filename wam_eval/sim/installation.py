@@ -56,7 +56,11 @@ def find_installation(card: BenchmarkCard) -> Installation:
     Raises:
         UserError: something is missing; the text says what to type.
     """
-    found: Installation = importlib.import_module(card.simulator).find(card)
+    try:
+        find = importlib.import_module(card.simulator).find
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"benchmark: simulator {card.simulator!r} is no package with a `find`: {error}") from error
+    found: Installation = find(card)
     return found
 
 

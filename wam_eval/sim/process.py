@@ -120,10 +120,6 @@ class SimulatorProcess:
         """See :meth:`Simulator.fingerprint`."""
         return self._call("fingerprint", (), self.spec.deadlines.load)
 
-    def versions(self) -> dict[str, str]:
-        """See :meth:`Simulator.versions`."""
-        return self._call("versions", (), self.spec.deadlines.start)
-
     def close(self) -> None:
         """End the process; safe to call at any time, more than once."""
         if self._channel:
@@ -200,9 +196,12 @@ class SimulatorProcess:
             ) from None
         except (EOFError, OSError):
             raise self._dead(call) from None
-        if "error" in answer:
+        except Exception as error:  # not our message: whatever comes next would be out of step
+            answer = {"error": f"an answer that cannot be read: {error}"}
+        if not (isinstance(answer, dict) and "value" in answer):
+            fault = answer.get("error") if isinstance(answer, dict) else "an answer of no known form"
             self.close()
-            raise SimulatorError(f"{answer['error']} (in {call!r}; the simulator's log: {self.log})")
+            raise SimulatorError(f"{fault} (in {call!r}; the simulator's log: {self.log})")
         return answer["value"]
 
     def _dead(self, call: str) -> SimulatorError:

@@ -61,9 +61,5 @@ class Simulator(ABC):
         """SHA-256 of what tells two simulations apart: at least ``state``."""
 
     @abstractmethod
-    def versions(self) -> dict[str, str]:
-        """Versions of the packages whose change could change a score."""
-
-    @abstractmethod
     def close(self) -> None:
         """Free the scene and the renderer."""

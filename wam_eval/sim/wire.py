@@ -11,6 +11,7 @@ import mmap
 import socket
 import struct
 import tempfile
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from wam_eval.episode import Episode
 from wam_eval.observation import Film, Observation, Privileged, Progress, Request
 
 ARENA_BYTES = 16 * 2**20
+_SEND_SECONDS = 60.0  # for the other end to read what it is sent
 _INLINE_BYTES = 4096  # smaller arrays travel in the message itself
 _HEADER = struct.Struct(">Q")
 _ARRAY, _PLACED, _VALUE = 1, 2, 3
@@ -55,6 +57,7 @@ class Channel:
         """Send a message of plain values, arrays and the nouns of this package."""
         self._used = 0
         body = msgpack.packb(message, default=self._encode)
+        self._sock.settimeout(_SEND_SECONDS)
         self._sock.sendall(_HEADER.pack(len(body)) + body)
 
     def receive(self, timeout: float | None = None) -> Any:
@@ -64,17 +67,18 @@ class Channel:
             TimeoutError: nothing complete arrived within ``timeout`` seconds.
             EOFError: the other end is gone.
         """
-        self._sock.settimeout(timeout)
-        (length,) = _HEADER.unpack(self._read(_HEADER.size))
-        return msgpack.unpackb(self._read(length), ext_hook=self._decode, strict_map_key=False)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        (length,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
+        return msgpack.unpackb(self._read(length, deadline), ext_hook=self._decode, strict_map_key=False)
 
     def close(self) -> None:
         """Close this end; the other sees the end of the stream."""
         self._sock.close()
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int, deadline: float | None) -> bytes:
         parts = bytearray()
         while len(parts) < count:
+            self._sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
             part = self._sock.recv(min(count - len(parts), 1 << 20))
             if not part:
                 raise EOFError("the other end closed the connection")

@@ -82,10 +82,6 @@ class OfficialSimulator(Simulator):
         """Official code has none."""
         raise NotImplementedError
 
-    def versions(self) -> dict[str, str]:
-        """Not asked."""
-        return {}
-
     def close(self) -> None:
         """Free the environment."""
         self.env.close()

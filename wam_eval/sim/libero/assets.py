@@ -53,7 +53,7 @@ def find_assets(configured: str | None = None, download: bool = True) -> Assets:
         return standin_assets()
     if given:
         source = VARIABLE if os.environ.get(VARIABLE) else "the benchmark's YAML"
-        return _identify(_checked(Path(given).expanduser(), source))
+        return _identify(_checked(Path(given).expanduser().resolve(), source))
     for place in _places_of_hf_libero():
         if not missing_files(place):
             return _identify(place)
@@ -127,13 +127,12 @@ def _download() -> Path | None:
     if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") or not _hub_reachable():
         return None
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     target = Path.home() / ".cache" / "libero" / "assets"
     print(f"downloading LIBERO's assets ({HUB_DATASET}) to {target}", file=sys.stderr)
     try:
         snapshot_download(HUB_DATASET, repo_type="dataset", local_dir=target)
-    except (OSError, HfHubHTTPError) as error:
+    except Exception as error:  # whatever a hub, its client or a proxy does, there are stand-ins
         print(f"the download failed ({error}); using the embedded stand-ins", file=sys.stderr)
         return None
     if missing_files(target):
@@ -146,9 +145,11 @@ def _hub_reachable() -> bool:
     """A quick look, since the hub's client tries for minutes where there is no network."""
     from huggingface_hub.constants import ENDPOINT
 
-    url = urlsplit(getproxies().get("https") or ENDPOINT)
+    proxy = getproxies().get("https")
     try:
-        with socket.create_connection((url.hostname, url.port or 443), timeout=3):
+        url = urlsplit(proxy if not proxy or "://" in proxy else f"http://{proxy}") if proxy else urlsplit(ENDPOINT)
+        port = url.port or (80 if url.scheme == "http" else 443)
+        with socket.create_connection((url.hostname or "", port), timeout=3):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import gc
 import pickle
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from wam_eval.episode import Episode
 from wam_eval.observation import Film, Observation, Progress, Request
-from wam_eval.sim.libero import PACKAGES
 from wam_eval.sim.libero.init_states import read_init_states
 from wam_eval.sim.libero.package import init_states_file
 from wam_eval.sim.libero.scene import Scene
@@ -99,10 +97,6 @@ class LiberoSimulator(Simulator):
     def fingerprint(self) -> dict[str, str]:
         """``state``: SHA-256 of the flattened state; ``fixtures``: of the model's body positions."""
         return self._current()[0].fingerprint()
-
-    def versions(self) -> dict[str, str]:
-        """See :meth:`Simulator.versions`."""
-        return {name: version(name) for name in PACKAGES}
 
     def close(self) -> None:
         """See :meth:`Simulator.close`."""

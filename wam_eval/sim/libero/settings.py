@@ -1,0 +1,45 @@
+"""The settings of a LIBERO protocol card, checked before anything is started."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wam_eval.errors import UserError
+
+
+class LiberoSettings(BaseModel):
+    """See ``suites/benchmarks/libero.yaml``.
+
+    Attributes:
+        settle_steps: control steps before the policy's first.
+        settle_action: the action of those steps.
+        resolution: height and width of the pictures in pixels; even, since videos are made of them.
+        control_hz: control steps per simulated second.
+        cameras: those a policy may look at; the first is filmed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    settle_steps: int = Field(ge=0)
+    settle_action: Annotated[list[float], Field(min_length=7, max_length=7)]
+    resolution: int = Field(ge=16, le=2048, multiple_of=2)
+    control_hz: int = Field(ge=1, le=500)
+    cameras: Annotated[list[Literal["agentview", "robot0_eye_in_hand"]], Field(min_length=1)]
+
+
+def check_settings(card: str, settings: dict[str, Any]) -> None:
+    """Check a protocol card's settings.
+
+    Raises:
+        UserError: names the card, the field, and what was expected.
+    """
+    try:
+        LiberoSettings.model_validate(settings)
+    except ValidationError as error:
+        faults = [
+            f"protocol {card}: settings.{'.'.join(map(str, fault['loc']))}: {fault['msg']} ({fault['input']!r:.60})"
+            for fault in error.errors()
+        ]
+        raise UserError("\n".join(faults)) from error
