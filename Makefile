@@ -17,12 +17,12 @@ POLICY ?= expert
 .PHONY: help setup eval report test test-all lint lock
 
 help: ## list the targets
-	@echo "make eval [SUITE=$(SUITE) POLICY=$(POLICY) CKPT= PROTOCOL= TASKS= EPISODES= WORKERS= RUN= VIDEO=all]"; echo
+	@echo "make eval [SUITE=$(SUITE) POLICY=$(POLICY) CKPT= PROTOCOL= TASKS= EPISODES= WORKERS= RUN= VIDEO=none|failures|all RETRY=1]"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/$(if $(MODELS),.models,.dev) ## install everything into .venv (MODELS=1: torch for the models, too)
 
-eval: $(VENV)/.eval ## play episodes: SUITE, POLICY, CKPT, PROTOCOL, TASKS, EPISODES, WORKERS, RUN, VIDEO
+eval: $(VENV)/.eval ## play episodes: SUITE, POLICY, CKPT, PROTOCOL, TASKS, EPISODES, WORKERS, RUN, VIDEO, RETRY
 	@$(VENV)/bin/wam-eval run --suite "$(SUITE)" --policy "$(POLICY)" \
 	  $(if $(CKPT),--ckpt "$(CKPT)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(TASKS),--tasks "$(TASKS)") \
 	  $(if $(EPISODES),--episodes $(EPISODES)) $(if $(WORKERS),--workers $(WORKERS)) \
