@@ -47,9 +47,9 @@ def run(
     from wam_eval import catalog
     from wam_eval.errors import unknown
     from wam_eval.report.tables import terminal_of
+    from wam_eval.results import write_results
     from wam_eval.runner.folder import RunFolder
     from wam_eval.runner.plan import plan_run
-    from wam_eval.runner.results import write_results
     from wam_eval.runner.run import RunRequest, default_name, execute
 
     if video not in ("none", "failures", "all"):
@@ -91,8 +91,8 @@ def run(
 def show(run: str, as_json: AsJson = False) -> None:
     """Show the table of a run, finished or not."""
     from wam_eval.report.tables import terminal_of
+    from wam_eval.results import summary_of
     from wam_eval.runner.folder import RunFolder
-    from wam_eval.runner.results import summary_of
 
     summary = summary_of(RunFolder(run))
     if as_json:
@@ -143,7 +143,7 @@ def play(run: str, key: str) -> None:
 def fingerprint(suite: Annotated[str, typer.Argument()], tasks: Tasks = None, as_json: AsJson = False) -> None:
     """Hash what the simulator does with fixed actions, to tell two machines apart."""
     from wam_eval import listing
-    from wam_eval.sim.fingerprint import fingerprint_suite
+    from wam_eval.fingerprint import fingerprint_suite
 
     prints = fingerprint_suite(suite, tasks)
     if as_json:

@@ -51,8 +51,8 @@ def tasks(suite: str) -> list[Row]:
 
 def runs() -> list[Row]:
     """One row per run."""
+    from wam_eval.results import summary_of
     from wam_eval.runner.folder import RunFolder, run_names
-    from wam_eval.runner.results import summary_of
 
     rows: list[Row] = []
     for name in run_names():

@@ -8,10 +8,10 @@ import pytest
 from wam_eval import catalog
 from wam_eval.episode import Outcome
 from wam_eval.errors import UserError
+from wam_eval.results import summary_of
 from wam_eval.runner.folder import RunFolder
 from wam_eval.runner.ledger import Ledger, read_ledger
 from wam_eval.runner.plan import plan_run
-from wam_eval.runner.results import summary_of
 from wam_eval.runner.run import RunRequest, execute
 
 

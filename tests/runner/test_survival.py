@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from wam_eval.report.tables import markdown_of
+from wam_eval.results import summary_of
 from wam_eval.runner.folder import RunFolder
-from wam_eval.runner.results import summary_of
 
 RUN = ("--suite", "libero_object", "--policy", "expert", "--tasks", "0,3", "--episodes", "3", "--run", "test")
 EPISODES = 6

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.sim.libero.conftest import OFFICIAL, Start, episode
+from wam_eval.fingerprint import fixed_actions
 from wam_eval.observation import Film, Request
-from wam_eval.sim.fingerprint import fixed_actions
 from wam_eval.sim.process import SimulatorError
 
 BOTH = Request(("agentview", "robot0_eye_in_hand"))
