@@ -69,7 +69,9 @@ def run(
         retry_errors=retry_errors,
         command=sys.argv,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's scheduler stops a run as Ctrl-C does
+    # A cluster's scheduler stops a run as Ctrl-C does; a shell's background job would ignore both.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     folder, stopped = RunFolder(request.name), False
     try:
         execute(request)

@@ -222,11 +222,11 @@ def test_a_traceback_fails_one_observation_and_is_not_retried(start, client):
     assert policy.act([observe()])
 
 
-def test_others_of_the_batch_are_answered(start, client):
+def test_a_failing_request_is_told_apart_from_the_others(start, client, tmp_path):
     server = start([lambda request: TRACEBACK if request["prompt"] == "bad" else GOOD])
-    batcher = Batcher(client(server.address))
+    batcher = Batcher(client(server.address), tmp_path / "policy.log")
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(batcher.act, observe(n, "bad" if n == 2 else "good")) for n in range(4)]
+        futures = [pool.submit(batcher.act, observe(n, "bad" if n == 2 else "good"), True) for n in range(4)]
         errors = [future.exception() for future in futures]
     assert [type(error) for error in errors] == [type(None), type(None), PolicyError, type(None)]
     assert str(errors[2]) == "RemoteError: ValueError: no such prompt"
