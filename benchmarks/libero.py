@@ -26,7 +26,6 @@ from wam_eval.episode import Episode
 from wam_eval.observation import Observation, Request
 from wam_eval.runner.plan import SuitePlan, plan_run
 from wam_eval.sim.gl import choose_renderer
-from wam_eval.sim.installation import find_installation
 from wam_eval.sim.process import SimulatorProcess
 
 REPLAN = 10
@@ -56,9 +55,8 @@ def play(simulator: SimulatorProcess, episode: Episode) -> dict[str, str]:
 
 def compare(plan: SuitePlan, steps: int) -> dict[str, Any]:
     """Play all episodes of a plan both ways, in turn."""
-    here = find_installation(plan.benchmark)
     renderer = choose_renderer()
-    spec = here.spec(plan.protocol.settings, renderer.name)
+    spec = plan.installation.spec(plan.protocol.settings, renderer.name)
     plain_spec = replace(spec, simulator="benchmarks.libero:PlainLoop")
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     logs = Path(tempfile.mkdtemp())
@@ -78,7 +76,7 @@ def compare(plan: SuitePlan, steps: int) -> dict[str, Any]:
         "episodes": len(plan.episodes),
         "steps": steps,
         "replan": REPLAN,
-        "assets": here.assets.kind,
+        "assets": plan.installation.assets.kind,
         "renderer": str(renderer),
         "first_states_equal": equal,
         "episodes_per_hour": {name: round(3600 * len(times) / sum(times), 1) for name, times in seconds.items()},

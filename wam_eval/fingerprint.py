@@ -20,7 +20,6 @@ from wam_eval.episode import Episode
 from wam_eval.observation import Request
 from wam_eval.runner.plan import plan_run
 from wam_eval.sim.gl import choose_renderer
-from wam_eval.sim.installation import find_installation
 from wam_eval.sim.process import SimulatorProcess
 
 AFTER = (10, 20, 40)
@@ -37,8 +36,7 @@ def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
     prints = []
     renderer = choose_renderer()
     for plan in plan_run(suite, None, tasks, 2):
-        here = find_installation(plan.benchmark)
-        spec = here.spec({**plan.protocol.settings, "settle_steps": 10}, renderer.name)
+        spec = plan.installation.spec({**plan.protocol.settings, "settle_steps": 10}, renderer.name)
         log = Path(tempfile.mkdtemp(prefix="wam-eval-")) / "fingerprint.log"
         request = Request(cameras=tuple(plan.protocol.settings["cameras"]))
         with SimulatorProcess(spec, log) as simulator:

@@ -92,3 +92,10 @@ def test_a_full_disk_leaves_whole_lines(path: Path) -> None:
         assert path.stat().st_size == size
         ledger.append(record(2))
     assert read_ledger(path)[0] == [record(0), record(2)]
+
+
+def test_a_record_gives_its_episode_back() -> None:
+    episode = Episode("toy", 2, "clean", 7, "push", "push the point", 42, 30)
+    recorded = Record.of(episode, outcome=Outcome.SUCCESS, steps=5, attempt=1, seconds={})
+    assert recorded.key == "toy/02/clean/007"
+    assert vars(recorded.episode(30)) == vars(episode)

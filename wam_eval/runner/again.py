@@ -7,10 +7,9 @@ from pathlib import Path
 
 from wam_eval import catalog
 from wam_eval.catalog import PolicyCard
-from wam_eval.episode import Episode
 from wam_eval.errors import unknown
 from wam_eval.runner.folder import RunCard, RunFolder
-from wam_eval.runner.ledger import Record, read_ledger
+from wam_eval.runner.ledger import read_ledger
 from wam_eval.runner.worker import Worker, WorkerPlan
 
 
@@ -43,7 +42,7 @@ def play_again(run: str, key: str) -> Again:
     worker = Worker(_plan(folder, card, record.suite))
     worker.start()
     try:
-        attempt, content = worker.play(0, _episode(record, card.protocols[record.suite].step_limit))
+        attempt, content = worker.play(0, record.episode(card.protocols[record.suite].step_limit))
     finally:
         worker.close()
     return Again(
@@ -63,17 +62,4 @@ def _plan(folder: RunFolder, card: RunCard, suite: str) -> WorkerPlan:
         protocols={suite: card.protocols[suite]},
         video="all",
         logs=str(folder.path / "logs"),
-    )
-
-
-def _episode(record: Record, step_limit: int) -> Episode:
-    return Episode(
-        suite=record.suite,
-        task=record.task,
-        condition=record.condition,
-        index=record.index,
-        task_name=record.task_name,
-        instruction=record.instruction,
-        seed=record.seed,
-        step_limit=step_limit,
     )

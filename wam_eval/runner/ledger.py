@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
+
+_OF_EPISODE = tuple(field.name for field in fields(Episode) if field.name != "step_limit")
 
 
 class Record(BaseModel):
@@ -48,17 +51,11 @@ class Record(BaseModel):
     @classmethod
     def of(cls, episode: Episode, **result: Any) -> Record:
         """The record of an episode."""
-        return cls(
-            key=episode.key,
-            suite=episode.suite,
-            task=episode.task,
-            task_name=episode.task_name,
-            condition=episode.condition,
-            index=episode.index,
-            seed=episode.seed,
-            instruction=episode.instruction,
-            **result,
-        )
+        return cls(key=episode.key, **{name: getattr(episode, name) for name in _OF_EPISODE}, **result)
+
+    def episode(self, step_limit: int) -> Episode:
+        """The episode of the record; its step limit stands in the run's protocol."""
+        return Episode(step_limit=step_limit, **{name: getattr(self, name) for name in _OF_EPISODE})
 
 
 def read_ledger(path: Path) -> tuple[list[Record], int]:

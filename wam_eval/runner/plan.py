@@ -19,6 +19,7 @@ class SuitePlan:
 
     name: str
     benchmark: BenchmarkCard
+    installation: Installation
     protocol: Protocol
     episodes: tuple[Episode, ...]
 
@@ -36,13 +37,17 @@ def plan_run(suite: str, protocol: str | None, tasks: str | None, episodes: int 
         UserError: an unknown name, a task or number of episodes the suite does not have, a missing installation.
     """
     plans = []
+    installations: dict[str, Installation] = {}  # suites of a group share one, and looking for it hashes its assets
     for name in catalog.elementary(suite):
         card = catalog.load_suite(name)
         benchmark = catalog.load_benchmark(str(card.benchmark))
-        rules = make_protocol(name, card, benchmark, protocol, find_installation(benchmark))
+        if card.benchmark not in installations:
+            installations[str(card.benchmark)] = find_installation(benchmark)
+        here = installations[str(card.benchmark)]
+        rules = make_protocol(name, card, benchmark, protocol, here)
         chosen = select_tasks(tasks, [task.name for task in card.tasks], name)
         played = make_episodes(name, card, rules, chosen, episodes)
-        plans.append(SuitePlan(name, benchmark, rules, tuple(played)))
+        plans.append(SuitePlan(name, benchmark, here, rules, tuple(played)))
     return plans
 
 

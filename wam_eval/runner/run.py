@@ -105,9 +105,8 @@ def _play(
         video=request.video,
         logs=str((folder.path / "logs").resolve()),
     )
-    keys = {episode.key for episode in planned}
-    again = {episode.key for episode in missing}
-    before = [r.outcome for r in ledger.records if r.key in keys - again]
+    played = {episode.key for episode in planned} - {episode.key for episode in missing}
+    before = [record.outcome for record in ledger.records if record.key in played]
     connect()
     bar = _Bar(len(planned), before, len(missing))
     card.workers.clear()

@@ -22,7 +22,7 @@ from wam_eval.runner.batcher import Batcher
 from wam_eval.runner.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.runner.video import film_episode
 from wam_eval.sim.gl import choose_renderer
-from wam_eval.sim.installation import find_installation
+from wam_eval.sim.installation import Installation, find_installation
 from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorSpec
 
 
@@ -74,7 +74,7 @@ class Worker:
             UserError: this machine would play by another protocol, or the policy does not fit the suites.
         """
         renderer = choose_renderer()
-        self._specs = {suite: self._spec(suite, renderer.name) for suite in self._plan.protocols}
+        self._specs = self._find_simulators(renderer.name)
         self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
         self._batcher = Batcher(self._policy, self._logs / "policy.log")
         for suite, protocol in self._plan.protocols.items():
@@ -135,15 +135,23 @@ class Worker:
             simulator.close()
         self._policy.close()
 
-    def _spec(self, suite: str, renderer: str) -> SimulatorSpec:
-        planned = self._plan.protocols[suite]
-        here = find_installation(self._plan.benchmarks[suite])
-        if here.versions != planned.versions or here.assets.digest != planned.assets.digest:
-            raise UserError(
-                f"{socket.gethostname()} has {here.versions}, {here.assets.kind} assets {here.assets.digest:.12}; "
-                f"the run was planned with {planned.versions}, {planned.assets.kind} {planned.assets.digest:.12}"
-            )
-        return here.spec(planned.settings, renderer)
+    def _find_simulators(self, renderer: str) -> dict[str, SimulatorSpec]:
+        """How to start each suite's simulator here; an installation that several suites share is looked at once."""
+        installations: dict[tuple[str, str | None, str | None], Installation] = {}
+        specs = {}
+        for suite, planned in self._plan.protocols.items():
+            card = self._plan.benchmarks[suite]
+            which = (card.simulator, card.python, card.assets)
+            if which not in installations:
+                installations[which] = find_installation(card)
+            here = installations[which]
+            if here.versions != planned.versions or here.assets.digest != planned.assets.digest:
+                raise UserError(
+                    f"{socket.gethostname()} has {here.versions}, {here.assets.kind} assets {here.assets.digest:.12}; "
+                    f"the run was planned with {planned.versions}, {planned.assets.kind} {planned.assets.digest:.12}"
+                )
+            specs[suite] = here.spec(planned.settings, renderer)
+        return specs
 
     def _simulator(self, slot: int, spec: SimulatorSpec) -> SimulatorProcess:
         current = self._simulators.get(slot)

@@ -13,8 +13,10 @@ from wam_eval.episode import Episode
 from wam_eval.observation import Film, Observation, Progress, Request
 from wam_eval.sim.libero.init_states import read_init_states
 from wam_eval.sim.libero.package import bddl_file, import_envs, init_states_file
-from wam_eval.sim.libero.scene import CAMERAS, _sha256
+from wam_eval.sim.libero.scene import _sha256
 from wam_eval.sim.simulator import Simulator
+
+CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 
 class OfficialSimulator(Simulator):

@@ -30,7 +30,6 @@ from wam_eval.sim.libero.package import bddl_file, import_envs
 from wam_eval.sim.libero.privileged import privileged_state
 from wam_eval.sim.libero.render import Renderer
 
-CAMERAS = ("agentview", "robot0_eye_in_hand")
 _SAMPLED = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 
 if hasattr(mujoco, "mj_setCacheCapacity"):  # not in the 3.3 that some papers used
