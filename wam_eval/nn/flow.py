@@ -1,0 +1,70 @@
+"""Flow matching at inference: the shifted schedule, its Euler steps, seeded noise, and the embedding of time.
+
+A sample moves from noise (sigma 1) to data (sigma 0) along the velocity ``noise - data``
+(rectified flow, arXiv 2209.03003; the shift is that of arXiv 2403.03206, section 5.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TRAIN_TIMESTEPS = 1000.0
+
+
+class Schedule(NamedTuple):
+    """The times at which a model is asked, and how far each answer carries.
+
+    Both are rounded to the model's dtype, as Fast-WAM's code does; in bfloat16 this is another sampler than in
+    float32, and the one that its results were obtained with.
+
+    Attributes:
+        timesteps: (N,), 1000 * sigma at the start of each step.
+        deltas: (N,), change of sigma in each step, negative.
+    """
+
+    timesteps: Tensor
+    deltas: Tensor
+
+
+def shifted_schedule(steps: int, shift: float, dtype: torch.dtype) -> Schedule:
+    """``steps`` Euler steps from sigma 1 to 0, their ends at ``s u / (1 + (s - 1) u)`` for evenly spaced u.
+
+    Raises:
+        ValueError: no step, or a shift that is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"{steps} denoising steps: at least 1 is needed")
+    if shift <= 0:
+        raise ValueError(f"a shift of {shift}: it must be positive")
+    even = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float32)
+    sigma = shift * even / (1.0 + (shift - 1.0) * even)
+    return Schedule((sigma[:-1] * TRAIN_TIMESTEPS).to(dtype), (sigma[1:] - sigma[:-1]).to(dtype))
+
+
+def euler(sample: Tensor, velocity: Tensor, delta: Tensor) -> Tensor:
+    """One step: ``sample + velocity * delta``, ``delta`` a scalar tensor of the sample's dtype."""
+    return sample + velocity * delta
+
+
+def seeded_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Standard normal noise, float32 (len(seeds), *shape) on the CPU, each row from a generator of its own.
+
+    So a row depends neither on its batch nor on the device.
+    """
+    rows = [torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows)
+
+
+def sinusoid(dim: int, position: Tensor) -> Tensor:
+    """Embedding of positions or timesteps (N,): (N, dim), cosines first, in the dtype of ``position``.
+
+    Computed in float64 from the position as it was rounded (in bfloat16, timestep 978.26 is 980).
+    """
+    half = dim // 2
+    exponents = -torch.arange(half, dtype=torch.float64, device=position.device).div(half)
+    angles = torch.outer(position.double(), torch.pow(10_000.0, exponents))
+    return torch.cat([angles.cos(), angles.sin()], dim=1).to(position.dtype)
