@@ -32,7 +32,7 @@ def actions_unseen(video: Tensor, actions: int) -> Tensor:
         bool (Q + actions, K + actions).
     """
     queries, keys = video.shape
-    mask = torch.ones(queries + actions, keys + actions, dtype=torch.bool)
+    mask = torch.ones(queries + actions, keys + actions, dtype=torch.bool, device=video.device)
     mask[:queries, :keys] = video
     mask[:queries, keys:] = False
     return mask

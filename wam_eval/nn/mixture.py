@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -35,8 +36,26 @@ class Stream:
     text: Sequence[KeyValue]
 
 
+class Layer(Protocol):
+    """:func:`layer`, or what it was compiled to."""
+
+    def __call__(
+        self,
+        blocks: Sequence[Block],
+        streams: Sequence[Stream],
+        texts: Sequence[KeyValue],
+        past: KeyValue | None,
+        mask: Tensor | None,
+    ) -> tuple[list[Tensor], KeyValue]:
+        """One layer of all streams."""
+
+
 def joint(
-    layers: Sequence[Sequence[Block]], streams: Sequence[Stream], past: Sequence[KeyValue], mask: Tensor
+    layers: Sequence[Sequence[Block]],
+    streams: Sequence[Stream],
+    past: Sequence[KeyValue],
+    mask: Tensor,
+    run: Layer | None = None,
 ) -> list[Tensor]:
     """Run streams through all layers, attending to each other and to a prefilled one before them.
 
@@ -45,26 +64,32 @@ def joint(
         streams: in the order in which their tokens stand in the sequence.
         past: keys and values of the prefilled stream, layer by layer.
         mask: bool (S, P + S): which of the S tokens sees which, after the P prefilled ones.
+        run: :func:`layer`, or what it was compiled to; here and below.
 
     Returns:
         Each stream's tokens after the last layer.
     """
     for index, (blocks, before) in enumerate(zip(zip(*layers, strict=True), past, strict=True)):
-        tokens, _ = layer(blocks, streams, index, before, mask)
+        texts = [stream.text[index] for stream in streams]
+        tokens, _ = (run or layer)(blocks, streams, texts, before, mask)
         streams = [replace(stream, x=x) for stream, x in zip(streams, tokens, strict=True)]
     return [stream.x for stream in streams]
 
 
-def continued(blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue]) -> Tensor:
+def continued(blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue], run: Layer | None = None) -> Tensor:
     """Run one stream that sees itself and all of a prefilled one; returns its tokens after the last layer."""
-    for index, (block, before) in enumerate(zip(blocks, past, strict=True)):
-        (x,), _ = layer((block,), (stream,), index, before)
+    for block, text, before in zip(blocks, stream.text, past, strict=True):
+        (x,), _ = (run or layer)((block,), (stream,), (text,), before, None)
         stream = replace(stream, x=x)
     return stream.x
 
 
 def prefill(
-    blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue] | None = None, unseen: int = 0
+    blocks: Sequence[Block],
+    stream: Stream,
+    past: Sequence[KeyValue] | None = None,
+    unseen: int = 0,
+    run: Layer | None = None,
 ) -> list[KeyValue]:
     """Keys and values of a stream, layer by layer: all that others see of it.
 
@@ -76,10 +101,11 @@ def prefill(
     cache = []
     mask = None
     if unseen:
-        own = stream.x.shape[1]
-        mask = torch.arange(own + unseen, device=stream.x.device).lt(own).expand(own, -1)
+        count = stream.x.shape[1]
+        mask = torch.arange(count + unseen, device=stream.x.device).lt(count).expand(count, -1)
     for index, block in enumerate(blocks[:-1]):
-        (x,), seen = layer((block,), (stream,), index, past[index] if past else None, mask)
+        before = past[index] if past else None
+        (x,), seen = (run or layer)((block,), (stream,), (stream.text[index],), before, mask)
         cache.append(seen)
         stream = replace(stream, x=x)
     # Nobody looks at the last layer's output.
@@ -91,15 +117,15 @@ def prefill(
 def layer(
     blocks: Sequence[Block],
     streams: Sequence[Stream],
-    index: int,
+    texts: Sequence[KeyValue],
     past: KeyValue | None,
-    mask: Tensor | None = None,
+    mask: Tensor | None,
 ) -> tuple[list[Tensor], KeyValue]:
     """One layer of all streams.
 
     Args:
         blocks: each stream's block of this layer.
-        index: of the layer, for the text's keys and values.
+        texts: for each stream, the text's keys and values in this layer.
         past: keys and values before those of the streams, for all to see.
         mask: bool (S, P + S), or wider, for tokens to come that nobody sees; everything is seen where absent.
 
@@ -119,8 +145,8 @@ def layer(
     keys = seen if mask is None else KeyValue(*(pad(x, (0, 0, 0, mask.shape[1] - x.shape[1])) for x in seen))
     parts = attend(query, keys, blocks[0].self_attn.heads, mask).split([s.x.shape[1] for s in streams], dim=1)
     tokens = [
-        block.finish(stream.x, part, modulation, stream.text[index])
-        for block, stream, part, modulation in zip(blocks, streams, parts, modulations, strict=True)
+        block.finish(stream.x, part, modulation, text)
+        for block, stream, part, modulation, text in zip(blocks, streams, parts, modulations, texts, strict=True)
     ]
     return tokens, seen
 

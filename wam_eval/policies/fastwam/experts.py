@@ -1,4 +1,4 @@
-"""Fast-WAM's two experts: Wan's video transformer, and the narrower one for actions. Parameters are named as in its checkpoints."""
+"""Fast-WAM's two experts, Wan's video transformer and a narrower one for actions, named as in its checkpoints."""
 
 from __future__ import annotations
 

@@ -61,22 +61,3 @@ class FastWAM(nn.Module):
         """
         token = self.proprio_encoder(state.to(self.dtype).unsqueeze(1))
         return torch.cat([text.to(self.dtype), token], dim=1)
-
-
-def random_model(config: FastWAMConfig, seed: int, dtype: torch.dtype, device: torch.device) -> FastWAM:
-    """A model with random weights, the same on every machine where ``device`` is the CPU.
-
-    It is made on the meta device first, so that a large one never needs more than its own memory.
-    """
-    with torch.device("meta"):
-        model = FastWAM(config)
-    model = model.to(dtype).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(("norm_q.weight", "norm_k.weight", "norm3.weight")):
-                parameter.fill_(1.0)
-            else:
-                spread = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.02
-                parameter.normal_(0.0, spread, generator=generator)
-    return model.eval().requires_grad_(False)

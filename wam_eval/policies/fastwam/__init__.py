@@ -1,0 +1,1 @@
+"""Fast-WAM: a World Action Model on Wan2.2, for LIBERO and RoboTwin."""

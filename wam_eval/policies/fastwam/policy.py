@@ -1,0 +1,195 @@
+"""Fast-WAM as a policy: from a batch of observations to commands, with the time each stage took.
+
+Source: Fast-WAM (arXiv 2603.16666) and its repository's experiments for LIBERO and RoboTwin 2.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wam_eval.errors import UserError, unknown
+from wam_eval.nn.random_weights import fill_randomly
+from wam_eval.nn.stopwatch import Stopwatch
+from wam_eval.observation import ActionChunk, Imagined, Observation
+from wam_eval.policies.fastwam.config import Variant, full_config, tiny_config
+from wam_eval.policies.fastwam.costs import count_costs
+from wam_eval.policies.fastwam.model import FastWAM
+from wam_eval.policies.fastwam.parts import Parts
+from wam_eval.policies.fastwam.provenance import check_trained_for
+from wam_eval.policies.fastwam.robots import PROMPT
+from wam_eval.policies.fastwam.robots import robot as find_robot
+from wam_eval.policies.fastwam.sampling import Sampler
+from wam_eval.policies.fastwam.statistics import Statistics, find_statistics
+from wam_eval.policies.fastwam.weights import check_room, find_device, load_model, needed_gib
+from wam_eval.policies.loading import checkpoint_digest
+from wam_eval.policies.policy import Costs, Policy, PolicySpec
+
+SIZES = {"full": full_config, "tiny": tiny_config}
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+EVERY = 4
+"""Actions from one imagined frame to the next."""
+EPISODE = "episode"
+"""As ``seed``: every episode has noise of its own."""
+
+
+class FastWAMPolicy(Policy):
+    """The whole model on one device.
+
+    Args:
+        checkpoint: the official file (``.pt``), or safetensors with its names; its statistics are searched beside it.
+        robot: ``libero`` or ``robotwin``.
+        variant: how actions are inferred; see :data:`wam_eval.policies.fastwam.config.Variant`.
+        size: ``full``, or ``tiny``, a toy for tests.
+        random_weights: no checkpoint, no downloads; for tests and for measuring speed.
+        execute: actions of a chunk that are executed before it is asked again.
+        steps: denoising steps.
+        shift: of the schedule.
+        seed: of the noise, the same at every replan and in every episode, as in the papers' evaluations; or
+            ``episode``, for noise of each episode's own.
+        dtype: ``bfloat16``, in which the published numbers were obtained, or ``float32``.
+        device: ``cuda`` or ``cpu``.
+        wan: folder with Wan2.2's image and text encoder; searched if absent.
+        accelerate: compile and replay CUDA graphs; changes nothing but speed.
+
+    Raises:
+        UserError: a setting, the checkpoint, its statistics, the encoders or the device do not fit.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        robot: str = "libero",
+        variant: Variant = "first_frame",
+        size: str = "full",
+        random_weights: bool = False,
+        execute: int = 10,
+        steps: int = 10,
+        shift: float = 5.0,
+        seed: int | str = 42,
+        dtype: str = "bfloat16",
+        device: str = "cuda",
+        wan: str | None = None,
+        accelerate: bool = False,
+    ) -> None:
+        for what, value, choices in (
+            ("variant of Fast-WAM", variant, get_args(Variant)),
+            ("size of Fast-WAM", size, SIZES),
+            ("dtype", dtype, DTYPES),
+        ):
+            if value not in choices:
+                raise unknown(what, str(value), choices)
+        if not (isinstance(seed, int) or seed == EPISODE):
+            raise UserError(f"seed {seed!r}: a number, or {EPISODE!r} for noise of each episode's own")
+        self._robot = find_robot(robot)
+        config = SIZES[size](self._robot.state_dim, self._robot.action_dim)
+        self._device, number = find_device(device), DTYPES[dtype]
+        self._seed = seed
+        self._facts: dict[str, Any] = {"dtype": dtype, "torch": torch.__version__}
+        check_room(needed_gib(config, number), self._device)
+        parts = Parts(wan, size if random_weights else None, number, self._device)
+        if random_weights:
+            self._statistics = Statistics.unit(self._robot)
+            with torch.device("meta"):
+                model = FastWAM(config)
+            fill_randomly(model, 0, number, self._device)
+        elif checkpoint is None:
+            raise UserError("Fast-WAM needs a checkpoint (CKPT=…), or `random_weights: true` in its settings")
+        else:
+            # What is quickly checked comes before 12 GB are read.
+            path = Path(checkpoint)
+            check_trained_for(path, robot, variant)
+            statistics = find_statistics(path)
+            self._statistics = Statistics.read(statistics, self._robot)
+            self._facts["statistics_sha256"] = checkpoint_digest(str(statistics))
+            model = load_model(path, config, number, self._device)
+        self._sampler = Sampler(model, variant, steps, shift, accelerate=accelerate)
+        self._images = parts.image_encoder()
+        self._prompts = parts.prompts()
+        self._context = lru_cache(maxsize=256)(self._context_on_device)
+        self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, execute, imagines=True)
+        self._facts["text_encoder"] = self._prompts.digest
+
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """Embed the run's prompts; the text encoder, 11 GB, leaves the device afterwards."""
+        self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
+
+    def facts(self) -> Mapping[str, Any]:
+        """Where and in what it computes."""
+        name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
+        return {**self._facts, "device": name}
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        """A chunk for each observation, from one batch."""
+        watch = Stopwatch(self._device)
+        with watch("total"):
+            with watch("preprocess"):
+                pictures = self._pictures(observations)
+                states = np.stack([self._statistics.normalise_state(seen.state) for seen in observations])
+            with watch("text"), torch.inference_mode():
+                text = torch.stack([self._context(seen.instruction) for seen in observations])
+                context = self._sampler.model.context(text, torch.from_numpy(states).to(self._device))
+            with watch("vae"):
+                latents = self._images.encode(pictures)
+            imagine = any(seen.imagine for seen in observations)
+            seeds = [self._seed_of(seen.key) for seen in observations]
+            sample = self._sampler.sample(latents, context, seeds, imagine, watch)
+            with watch("postprocess"):
+                actions = self._robot.commands(self._statistics.denormalise_action(sample.actions.numpy()))
+        futures = self._futures(observations, sample.video, watch)
+        measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
+        measured["batch"] = float(len(observations))
+        return [
+            ActionChunk(chunk[: self.spec.execute], measured, future)
+            for chunk, future in zip(actions, futures, strict=True)
+        ]
+
+    def view(self, observation: Observation) -> NDArray[np.uint8]:
+        """The cameras as the model sees them, in one picture."""
+        return self._robot.compose(observation.images)
+
+    def example(self, index: int) -> Observation:
+        """Random pictures and a random state."""
+        stream = np.random.default_rng(index)
+        images = {camera: stream.integers(0, 256, (240, 320, 3), np.uint8) for camera in self.spec.cameras}
+        state = stream.normal(size=self._robot.state_dim).astype(np.float32)
+        return Observation(f"example/{index:03d}", 0, images, state, f"put example {index} on the table")
+
+    def costs(self) -> Costs:
+        """Counted for the model's own size, without running it."""
+        sampler = self._sampler
+        return count_costs(sampler.model, self._images, self._robot.image_size, sampler.variant, sampler.steps)
+
+    def _pictures(self, observations: Sequence[Observation]) -> Tensor:
+        """(B, 3, H, W) in -1..1, scaled in the model's dtype as the official code does."""
+        pixels = np.stack([self.view(seen) for seen in observations])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device, self._sampler.model.dtype)
+        return images * (2.0 / 255.0) - 1.0
+
+    def _context_on_device(self, instruction: str) -> Tensor:
+        return self._prompts.context(PROMPT.format(task=instruction)).to(self._device, self._sampler.model.dtype)
+
+    def _seed_of(self, key: str) -> int:
+        if isinstance(self._seed, int):
+            return self._seed
+        return int.from_bytes(hashlib.sha256(f"{key}\0noise".encode()).digest()[:4], "little")
+
+    def _futures(
+        self, observations: Sequence[Observation], video: Tensor | None, watch: Stopwatch
+    ) -> list[Imagined | None]:
+        """Decoded videos for those who asked for them."""
+        futures: list[Imagined | None] = [None] * len(observations)
+        asked = [row for row, seen in enumerate(observations) if seen.imagine]
+        if video is not None and asked:
+            with watch("decode"):
+                for row, frames in zip(asked, self._images.decode(video[asked]), strict=True):
+                    futures[row] = Imagined(frames, EVERY)
+        return futures

@@ -1,0 +1,75 @@
+"""Puts a checkpoint's weights into a model, strictly, and sees to it beforehand that there is room for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from wam_eval.errors import UserError
+from wam_eval.policies.fastwam.checkpoint import check_layout, read_checkpoint
+from wam_eval.policies.fastwam.config import FastWAMConfig
+from wam_eval.policies.fastwam.model import FastWAM
+
+WORKING_GIB = 3.0
+"""What inference takes besides weights, generously: activations of a batch, keys and values, the libraries' own."""
+IMAGE_ENCODER_PARAMETERS = 704_700_000
+
+
+def load_model(path: Path, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
+    """Load a model from its checkpoint.
+
+    Every tensor goes from the mapped file to its place by itself, so that memory holds the model once.
+
+    Raises:
+        UserError: the file is no checkpoint, or one tensor is missing, unexpected or misshapen.
+    """
+    checkpoint = read_checkpoint(path)
+    with torch.device("meta"):
+        model = FastWAM(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_layout({name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}, expected, path)
+    placed = {name: tensor.to(device, dtype) for name, tensor in checkpoint.tensors.items()}
+    model.load_state_dict(placed, strict=True, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def needed_gib(config: FastWAMConfig, dtype: torch.dtype) -> float:
+    """Memory for a model, its image encoder and a batch of 16, in GiB."""
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in FastWAM(config).parameters())
+    return (parameters + IMAGE_ENCODER_PARAMETERS) * dtype.itemsize / 2**30 + WORKING_GIB
+
+
+def find_device(name: str) -> torch.device:
+    """A device by its name (``cuda``, ``cuda:1``, ``cpu``).
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"device {name!r}: expected cuda or cpu") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"device {name!r}: PyTorch {torch.__version__} finds no NVIDIA GPU here. `device: cpu` in the policy's "
+            "settings computes without one, a full-size model in minutes per chunk; POLICY=fastwam-tiny needs none"
+        )
+    return device
+
+
+def check_room(needed: float, device: torch.device) -> None:
+    """See that a GPU has as many GiB free. Raises :class:`UserError` with what is needed and what is free."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        refuse_if_short(needed, free / 2**30, f"{torch.cuda.get_device_name(device)} ({total / 2**30:.0f} GiB)")
+
+
+def refuse_if_short(needed: float, free: float, name: str) -> None:
+    """Raise :class:`UserError` if fewer GiB are free than needed."""
+    if free < needed:
+        raise UserError(
+            f"{name} has {free:.1f} GiB free; the model needs {needed:.1f} GiB. End other programs on it "
+            "(nvidia-smi lists them), take a larger GPU, or `dtype: bfloat16` if it was another"
+        )
