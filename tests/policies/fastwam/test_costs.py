@@ -13,9 +13,9 @@ from diffusers import AutoencoderKLWan
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from wam_eval.policies.fastwam.config import Variant, full_config, tiny_config
-from wam_eval.policies.fastwam.costs import count_costs, stage_flops
 from tests.policies.fastwam.scrambled import scrambled_model
+from wam_eval.policies.fastwam.config import Variant, full_config
+from wam_eval.policies.fastwam.costs import count_costs, stage_flops
 from wam_eval.policies.fastwam.model import FastWAM
 from wam_eval.policies.fastwam.robots import LIBERO
 from wam_eval.policies.fastwam.sampling import Sampler

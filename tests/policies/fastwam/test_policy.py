@@ -118,6 +118,8 @@ def test_what_is_missing_is_told_before_anything_is_played(tmp_path, monkeypatch
         ({"dtype": "float16"}, "bfloat16"),
         ({"robot": "aloha"}, "robotwin"),
         ({"seed": "42"}, "episode"),
+        ({"steps": 0}, "there must be a step"),
+        ({"execute": 33}, "a chunk of 32"),
         ({"random_weights": False}, "CKPT"),
         ({"random_weights": False, "checkpoint": "nowhere.pt"}, "nowhere.pt"),
     ],

@@ -176,7 +176,7 @@ def test_original_files(tmp_path: Path, converted_files: str, wan: str) -> None:
 
 
 def test_a_missing_part_is_named_with_a_way_out(tmp_path: Path) -> None:
-    """A shard that did not arrive counts as missing; what is not asked for may be."""
+    """A shard that did not arrive counts as missing."""
     (converted(tmp_path) / "text_encoder" / "model-2-of-2.safetensors").unlink()
     with pytest.raises(UserError) as caught:
         find_wan(str(tmp_path))
@@ -186,7 +186,6 @@ def test_a_missing_part_is_named_with_a_way_out(tmp_path: Path) -> None:
         "needed; then set WAM_EVAL_WAN to that folder. It may also hold Wan's original files: "
         "models_t5_umt5-xxl-enc-bf16.safetensors"
     )
-    assert find_wan(str(tmp_path), parts=("vae", "tokenizer")) == tmp_path
     touch(tmp_path / "text_encoder" / "model.safetensors.index.json", "{")
     assert missing_parts(tmp_path) == ["text_encoder"]
 

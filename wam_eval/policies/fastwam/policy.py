@@ -18,6 +18,7 @@ from torch import Tensor
 
 from wam_eval.errors import UserError, unknown
 from wam_eval.nn.random_weights import fill_randomly
+from wam_eval.nn.replay import Replay, Staged, Watch
 from wam_eval.nn.stopwatch import Stopwatch
 from wam_eval.observation import ActionChunk, Imagined, Observation
 from wam_eval.policies.fastwam.config import Variant, full_config, tiny_config
@@ -29,12 +30,15 @@ from wam_eval.policies.fastwam.robots import PROMPT
 from wam_eval.policies.fastwam.robots import robot as find_robot
 from wam_eval.policies.fastwam.sampling import Sampler
 from wam_eval.policies.fastwam.statistics import Statistics, find_statistics
+from wam_eval.policies.fastwam.wan import find_wan
 from wam_eval.policies.fastwam.weights import check_room, find_device, load_model, needed_gib
 from wam_eval.policies.loading import checkpoint_digest
 from wam_eval.policies.policy import Costs, Policy, PolicySpec
 
 SIZES = {"full": full_config, "tiny": tiny_config}
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+HORIZON = 32
+"""Actions of a chunk."""
 EVERY = 4
 """Actions from one imagined frame to the next."""
 EPISODE = "episode"
@@ -80,39 +84,33 @@ class FastWAMPolicy(Policy):
         wan: str | None = None,
         accelerate: bool = False,
     ) -> None:
-        for what, value, choices in (
-            ("variant of Fast-WAM", variant, get_args(Variant)),
-            ("size of Fast-WAM", size, SIZES),
-            ("dtype", dtype, DTYPES),
-        ):
-            if value not in choices:
-                raise unknown(what, str(value), choices)
-        if not (isinstance(seed, int) or seed == EPISODE):
-            raise UserError(f"seed {seed!r}: a number, or {EPISODE!r} for noise of each episode's own")
+        _check(variant=variant, size=size, dtype=dtype, execute=execute, steps=steps, shift=shift, seed=seed)
         self._robot = find_robot(robot)
         config = SIZES[size](self._robot.state_dim, self._robot.action_dim)
         self._device, number = find_device(device), DTYPES[dtype]
         self._seed = seed
         self._facts: dict[str, Any] = {"dtype": dtype, "torch": torch.__version__}
-        check_room(needed_gib(config, number), self._device)
-        parts = Parts(wan, size if random_weights else None, number, self._device)
+        # What is quickly checked comes before 12 GB are read.
         if random_weights:
             self._statistics = Statistics.unit(self._robot)
-            with torch.device("meta"):
-                model = FastWAM(config)
-            fill_randomly(model, 0, number, self._device)
         elif checkpoint is None:
             raise UserError("Fast-WAM needs a checkpoint (CKPT=…), or `random_weights: true` in its settings")
         else:
-            # What is quickly checked comes before 12 GB are read.
-            path = Path(checkpoint)
-            check_trained_for(path, robot, variant)
-            statistics = find_statistics(path)
+            check_trained_for(Path(checkpoint), robot, variant)
+            statistics = find_statistics(Path(checkpoint))
             self._statistics = Statistics.read(statistics, self._robot)
             self._facts["statistics_sha256"] = checkpoint_digest(str(statistics))
-            model = load_model(path, config, number, self._device)
-        self._sampler = Sampler(model, variant, steps, shift, accelerate=accelerate)
+        parts = Parts(size if random_weights else find_wan(wan), number, self._device)
+        check_room(needed_gib(config, number), self._device)
+        if random_weights or checkpoint is None:
+            with torch.device("meta"):
+                model = FastWAM(config)
+            fill_randomly(model, 0, number, self._device)
+        else:
+            model = load_model(Path(checkpoint), config, number, self._device)
+        self._sampler = Sampler(model, variant, steps, shift, HORIZON, accelerate=accelerate)
         self._images = parts.image_encoder()
+        self._encode: Staged = Replay(self._encoded) if accelerate else self._encoded
         self._prompts = parts.prompts()
         self._context = lru_cache(maxsize=256)(self._context_on_device)
         self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, execute, imagines=True)
@@ -137,8 +135,7 @@ class FastWAMPolicy(Policy):
             with watch("text"), torch.inference_mode():
                 text = torch.stack([self._context(seen.instruction) for seen in observations])
                 context = self._sampler.model.context(text, torch.from_numpy(states).to(self._device))
-            with watch("vae"):
-                latents = self._images.encode(pictures)
+            (latents,) = self._encode([pictures], watch)
             imagine = any(seen.imagine for seen in observations)
             seeds = [self._seed_of(seen.key) for seen in observations]
             sample = self._sampler.sample(latents, context, seeds, imagine, watch)
@@ -174,6 +171,11 @@ class FastWAMPolicy(Policy):
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device, self._sampler.model.dtype)
         return images * (2.0 / 255.0) - 1.0
 
+    @torch.inference_mode()
+    def _encoded(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+        with watch("vae"):
+            return [self._images.encode(inputs[0])]
+
     def _context_on_device(self, instruction: str) -> Tensor:
         return self._prompts.context(PROMPT.format(task=instruction)).to(self._device, self._sampler.model.dtype)
 
@@ -193,3 +195,20 @@ class FastWAMPolicy(Policy):
                 for row, frames in zip(asked, self._images.decode(video[asked]), strict=True):
                     futures[row] = Imagined(frames, EVERY)
         return futures
+
+
+def _check(*, variant: str, size: str, dtype: str, execute: int, steps: int, shift: float, seed: int | str) -> None:
+    """Refuse settings that make no sense."""
+    for what, value, choices in (
+        ("variant of Fast-WAM", variant, get_args(Variant)),
+        ("size of Fast-WAM", size, SIZES),
+        ("dtype", dtype, DTYPES),
+    ):
+        if value not in choices:
+            raise unknown(what, str(value), choices)
+    if not 1 <= execute <= HORIZON:
+        raise UserError(f"execute: {execute} actions of a chunk of {HORIZON}")
+    if steps < 1 or shift <= 0:
+        raise UserError(f"steps: {steps}, shift: {shift}; there must be a step, and the shift must be positive")
+    if not (isinstance(seed, int) or seed == EPISODE):
+        raise UserError(f"seed {seed!r}: a number, or {EPISODE!r} for noise of each episode's own")

@@ -35,34 +35,33 @@ _OFFICIAL_DOWNLOADS = (
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
 
 
-def find_wan(path: str | None = None, parts: Sequence[Part] = PARTS) -> Path:
+def find_wan(path: str | None = None) -> Path:
     """The folder with Wan's weights: the one given, else that of ``WAM_EVAL_WAN``, else the Hugging Face hub's.
 
     What the hub's cache lacks is downloaded.
 
     Args:
         path: a folder, from a policy's settings.
-        parts: which parts are needed.
 
     Raises:
         UserError: a part is missing, and what to do about it.
     """
     given = path or os.environ.get(VARIABLE)
     if not given:
-        return _hub_folder(parts)
+        return _hub_folder()
     folder = Path(given).expanduser()
     source = "the setting `wan`" if path else VARIABLE
     if not folder.is_dir():
-        raise UserError(f"{source} names {folder}, which is not a folder. {_advice(parts)}")
-    missing = missing_parts(folder, parts)
+        raise UserError(f"{source} names {folder}, which is not a folder. {_advice(PARTS)}")
+    missing = missing_parts(folder)
     if missing:
         raise UserError(f"{source} names {folder}, which lacks {_described(missing)}. {_advice(missing)}")
     return folder
 
 
-def missing_parts(folder: Path, parts: Sequence[Part] = PARTS) -> list[Part]:
+def missing_parts(folder: Path) -> list[Part]:
     """Which parts a folder lacks, wholly or in part."""
-    return [part for part in parts if not _files(folder, part)]
+    return [part for part in PARTS if not _files(folder, part)]
 
 
 def weight_files(folder: Path, part: Part) -> list[Path]:
@@ -112,20 +111,20 @@ def _bases(folder: Path) -> list[Path]:
     return [folder, *(folder / name for name in _OFFICIAL_DOWNLOADS)]
 
 
-def _hub_folder(parts: Sequence[Part]) -> Path:
+def _hub_folder() -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    missing, fault = list(parts), "the hub is switched off by HF_HUB_OFFLINE"
+    missing, fault = list(PARTS), "the hub is switched off by HF_HUB_OFFLINE"
     with contextlib.suppress(LocalEntryNotFoundError):
         folder = Path(snapshot_download(REPOSITORY, local_files_only=True))
-        missing = missing_parts(folder, parts)
+        missing = missing_parts(folder)
     if missing and not HF_HUB_OFFLINE:
         print(f"downloading {_described(missing)} ({REPOSITORY}) from the Hugging Face hub", file=sys.stderr)
         try:
             folder = Path(snapshot_download(REPOSITORY, allow_patterns=[f"{part}/*" for part in missing]))
-            missing, fault = missing_parts(folder, parts), "the repository does not hold them"
+            missing, fault = missing_parts(folder), "the repository does not hold them"
         except Exception as error:  # whatever a hub, its client or a proxy does, the way out is the same
             fault = str(error).splitlines()[0] if str(error) else type(error).__name__
     if missing:
