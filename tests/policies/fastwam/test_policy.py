@@ -97,6 +97,17 @@ def test_the_whole_way_from_files(tmp_path, monkeypatch):
     assert len(facts["statistics_sha256"]) == len(facts["text_encoder"]) == 64
 
 
+def test_weights_are_loaded_after_the_text_encoder_has_left(tmp_path):
+    """So that a GPU never holds both; a checkpoint that does not fit is still told before the first episode."""
+    path, wan = _checkpoint(tmp_path), _encoders(tmp_path / "wan")
+    content = torch.load(path)
+    del content["mot"]["mixtures.action.head.bias"]
+    torch.save(content, path)
+    policy = FastWAMPolicy(str(path), size="tiny", dtype="float32", device="cpu", wan=str(wan))
+    with pytest.raises(UserError, match=r"1 missing \(mixtures\.action\.head\.bias\)"):
+        policy.prepare(["open the drawer"])
+
+
 def test_what_is_missing_is_told_before_anything_is_played(tmp_path, monkeypatch):
     settings = {"size": "tiny", "dtype": "float32", "device": "cpu", "steps": 1}
     path, wan = _checkpoint(tmp_path), _encoders(tmp_path / "wan")

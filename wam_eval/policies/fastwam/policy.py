@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,21 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wam_eval.errors import UserError, unknown
-from wam_eval.nn.random_weights import fill_randomly
 from wam_eval.nn.replay import Replay, Staged, Watch
 from wam_eval.nn.stopwatch import Stopwatch
 from wam_eval.observation import ActionChunk, Imagined, Observation
 from wam_eval.policies.fastwam.config import Variant, full_config, tiny_config
 from wam_eval.policies.fastwam.costs import count_costs
-from wam_eval.policies.fastwam.model import FastWAM
 from wam_eval.policies.fastwam.parts import Parts
 from wam_eval.policies.fastwam.provenance import check_trained_for
 from wam_eval.policies.fastwam.robots import PROMPT
 from wam_eval.policies.fastwam.robots import robot as find_robot
 from wam_eval.policies.fastwam.sampling import Sampler
 from wam_eval.policies.fastwam.statistics import Statistics, find_statistics
+from wam_eval.policies.fastwam.vae import ImageEncoder
 from wam_eval.policies.fastwam.wan import find_wan
-from wam_eval.policies.fastwam.weights import check_room, find_device, load_model, needed_gib
+from wam_eval.policies.fastwam.weights import check_room, find_device, make_model, needed_gib
 from wam_eval.policies.loading import checkpoint_digest
 from wam_eval.policies.policy import Costs, Policy, PolicySpec
 
@@ -46,7 +45,7 @@ EPISODE = "episode"
 
 
 class FastWAMPolicy(Policy):
-    """The whole model on one device.
+    """The whole model on one device. Making it checks what can be checked quickly; :meth:`prepare` loads it.
 
     Args:
         checkpoint: the official file (``.pt``), or safetensors with its names; its statistics are searched beside it.
@@ -65,7 +64,7 @@ class FastWAMPolicy(Policy):
         accelerate: compile and replay CUDA graphs; changes nothing but speed.
 
     Raises:
-        UserError: a setting, the checkpoint, its statistics, the encoders or the device do not fit.
+        UserError: a setting, the statistics, the encoders' files or the device do not fit.
     """
 
     def __init__(
@@ -90,6 +89,8 @@ class FastWAMPolicy(Policy):
         self._device, number = find_device(device), DTYPES[dtype]
         self._seed = seed
         self._facts: dict[str, Any] = {"dtype": dtype, "torch": torch.__version__}
+        if size == "tiny":
+            torch.set_num_threads(1)  # for layers this small, threads wait for each other
         # What is quickly checked comes before 12 GB are read.
         if random_weights:
             self._statistics = Statistics.unit(self._robot)
@@ -102,23 +103,37 @@ class FastWAMPolicy(Policy):
             self._facts["statistics_sha256"] = checkpoint_digest(str(statistics))
         parts = Parts(size if random_weights else find_wan(wan), number, self._device)
         check_room(needed_gib(config, number), self._device)
-        if random_weights or checkpoint is None:
-            with torch.device("meta"):
-                model = FastWAM(config)
-            fill_randomly(model, 0, number, self._device)
-        else:
-            model = load_model(Path(checkpoint), config, number, self._device)
-        self._sampler = Sampler(model, variant, steps, shift, HORIZON, accelerate=accelerate)
-        self._images = parts.image_encoder()
-        self._encode: Staged = Replay(self._encoded) if accelerate else self._encoded
         self._prompts = parts.prompts()
-        self._context = lru_cache(maxsize=256)(self._context_on_device)
-        self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, execute, imagines=True)
         self._facts["text_encoder"] = self._prompts.digest
+        self._context = lru_cache(maxsize=256)(self._context_on_device)
+        self._make_model = partial(make_model, None if random_weights else checkpoint, config, number, self._device)
+        self._make_sampler = partial(
+            Sampler, variant=variant, steps=steps, shift=shift, horizon=HORIZON, accelerate=accelerate
+        )
+        self._make_images = parts.image_encoder
+        self._accelerate = accelerate
+        self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, execute, imagines=True)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return self._make_sampler(self._make_model())
+
+    @cached_property
+    def _images(self) -> ImageEncoder:
+        return self._make_images()
+
+    @cached_property
+    def _encode(self) -> Staged:
+        return Replay(self._encoded) if self._accelerate else self._encoded
 
     def prepare(self, instructions: Sequence[str]) -> None:
-        """Embed the run's prompts; the text encoder, 11 GB, leaves the device afterwards."""
+        """Embed the run's prompts, and only then load the model: the text encoder, 11 GB, has left the device by then.
+
+        Raises:
+            UserError: the checkpoint is none, or does not fit.
+        """
         self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
+        _ = self._sampler, self._images
 
     def facts(self) -> Mapping[str, Any]:
         """Where and in what it computes."""

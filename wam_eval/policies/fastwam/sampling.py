@@ -76,7 +76,8 @@ class Sampler:
             self._now = model.video.time(torch.zeros_like(times[0]))[1]
         self._turns = _on(rotation_1d(model.config.head_dim, horizon), model.device)
         self._grids: dict[tuple[int, int, int], Rotation] = {}
-        self._layer = torch.compile(layer, dynamic=False) if accelerate else layer
+        # Every batch size and kind of layer is compiled by itself; beyond the limit PyTorch would silently stop.
+        self._layer = torch.compile(layer, dynamic=False, fullgraph=True, recompile_limit=64) if accelerate else layer
         self._answer = {imagine: self._answering(imagine) for imagine in (False, True)}
         if accelerate:
             self._answer = {imagine: Replay(answer) for imagine, answer in self._answer.items()}

@@ -121,7 +121,7 @@ def random_image_encoder(
     Args:
         size: ``full``, or ``tiny`` for a toy.
     """
-    base, decoder_base = {"full": (160, 256), "tiny": (8, 8)}[size]
+    base, decoder_base = {"full": (160, 256), "tiny": (4, 4)}[size]
     shapes = {
         "encoder.conv_in.weight": (base,),
         "decoder.norm_out.gamma": (decoder_base,),

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from wam_eval.errors import UserError
+from wam_eval.nn.random_weights import fill_randomly
 from wam_eval.policies.fastwam.checkpoint import check_layout, read_checkpoint
 from wam_eval.policies.fastwam.config import FastWAMConfig
 from wam_eval.policies.fastwam.model import FastWAM
@@ -14,6 +15,19 @@ from wam_eval.policies.fastwam.model import FastWAM
 WORKING_GIB = 3.0
 """What inference takes besides weights, generously: activations of a batch, keys and values, the libraries' own."""
 IMAGE_ENCODER_PARAMETERS = 704_700_000
+
+
+def make_model(checkpoint: str | None, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
+    """A model from its checkpoint, or with random weights where there is none.
+
+    Raises:
+        UserError: see :func:`load_model`.
+    """
+    if checkpoint is not None:
+        return load_model(Path(checkpoint), config, dtype, device)
+    with torch.device("meta"):
+        model = FastWAM(config)
+    return fill_randomly(model, 0, dtype, device)
 
 
 def load_model(path: Path, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
