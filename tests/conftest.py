@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_ASSETS = REPOSITORY.parent / "shared" / "data" / "libero_assets"
+SHARED_LIBERO_PLUS = REPOSITORY.parent / "shared" / "data" / "libero_plus.tar.xz"
 
 # Ray's workers and the simulators import tests.toy.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
@@ -53,3 +55,17 @@ def shared_assets() -> Path:
     if not SHARED_ASSETS.is_dir():
         pytest.skip("LIBERO's own assets are not at ../shared/data/libero_assets")
     return SHARED_ASSETS
+
+
+@pytest.fixture(scope="session")
+def libero_plus_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LIBERO-Plus's task data: a user's own copy, else the shared archive, unpacked once."""
+    from wam_eval.sim.libero_plus.root import VARIABLE, find_data
+
+    if given := os.environ.get(VARIABLE):
+        return find_data(given)
+    if not SHARED_LIBERO_PLUS.is_file():
+        pytest.skip(f"no {VARIABLE}, and LIBERO-Plus's data are not at ../shared/data/libero_plus.tar.xz")
+    folder = tmp_path_factory.mktemp("libero_plus")
+    subprocess.run(["tar", "xf", SHARED_LIBERO_PLUS, "-C", folder], check=True)  # tarfile takes three times as long
+    return find_data(str(folder))

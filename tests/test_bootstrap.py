@@ -259,7 +259,19 @@ def test_a_missing_vulkan_is_fetched_once_and_nothing_fails_without(environment,
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make as a user does, not as a part of the make that runs these tests."""
-    variables = ("SUITE", "POLICY", "CKPT", "PROTOCOL", "TASKS", "EPISODES", "WORKERS", "RUN", "VIDEO")
+    variables = (
+        "SUITE",
+        "POLICY",
+        "CKPT",
+        "PROTOCOL",
+        "TASKS",
+        "EPISODES",
+        "WORKERS",
+        "RUN",
+        "VIDEO",
+        "DIMENSIONS",
+        "SAMPLE",
+    )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k not in variables}
     command = ["make", "--no-print-directory", "-C", str(ROOT), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -289,6 +301,14 @@ def test_eval_passes_on_what_is_given():
     given = options("SUITE=s", "POLICY=p", "CKPT=c d", "TASKS=0,3", "EPISODES=2", "RUN=r", "VIDEO=all")
     expected = '--suite "s" --policy "p" --ckpt "c d" --tasks "0,3" --episodes 2 --run "r" --video "all"'
     assert " ".join(given) == expected
+
+
+def test_eval_passes_on_which_tasks_of_libero_plus():
+    given = options("SUITE=libero_plus", "DIMENSIONS=camera,noise", "DIFFICULTY=1-3", "SAMPLE=0.2", "PROMPT=bddl")
+    assert " ".join(given) == (
+        '--suite "libero_plus" --policy "expert" '
+        '--dimensions "camera,noise" --difficulty "1-3" --sample 0.2 --prompt "bddl"'
+    )
 
 
 def test_report_without_a_run_says_what_to_type():

@@ -25,6 +25,14 @@ def fault(tmp_path: Path, text: str, model: type = SuiteCard) -> str:
         ("title: T\nbenchmark: b\ntrials: many\ntasks: []\n", "/suite.yaml:3: trials: Input should be a valid integer"),
         ("title: T\nbenchmark: b\ntrails: 50\n", "/suite.yaml:3: trails: Extra inputs are not permitted (found 50)"),
         ("title: T\n", "/suite.yaml:1: file: a suite has either `suites` or `tasks`"),
+        (
+            "title: T\nbenchmark: b\nsize: 3\n",
+            "/suite.yaml:1: file: a suite with `tasks` needs `benchmark` and `trials`",
+        ),
+        (
+            "title: T\nsuites: [a]\nsize: 3\n",
+            "/suite.yaml:1: file: a suite has either `suites` or `tasks`, or the `size`",
+        ),
         ("", "/suite.yaml:1: title: Field required"),
     ],
 )

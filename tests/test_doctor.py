@@ -117,6 +117,21 @@ def test_a_folder_that_is_no_robotwin_fails(monkeypatch, tmp_path):
     assert finding.status == "fail" and str(tmp_path) in finding.detail
 
 
+def test_libero_plus_is_looked_for(monkeypatch, tmp_path):
+    monkeypatch.delenv("WAM_EVAL_LIBERO_PLUS_ROOT", raising=False)
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "warn" and "wam-eval setup libero_plus" in finding.fix
+    monkeypatch.setenv("WAM_EVAL_LIBERO_PLUS_ROOT", str(tmp_path))
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "fail" and f"{tmp_path} is not LIBERO-Plus" in finding.detail
+
+
+def test_libero_plus_without_its_assets_is_half_of_it(monkeypatch, libero_plus_data):
+    monkeypatch.setenv("WAM_EVAL_LIBERO_PLUS_ROOT", str(libero_plus_data))
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "warn" and "without its assets" in finding.detail
+
+
 @pytest.mark.parametrize(("kind", "status"), [("official", "ok"), ("partial", "warn"), ("stand-in", "warn")])
 def test_assets_are_looked_for_and_not_downloaded(monkeypatch, kind, status):
     from wam_eval.sim.libero import assets

@@ -30,20 +30,33 @@ class TaskCard(_Card):
     Attributes:
         instruction: where a benchmark words it anew in each episode, what people call the task.
         step_limit: control steps, where a benchmark has a limit for each task.
+        condition: in which the task is played, where that differs within a suite.
+        scene: name of the simulator's scene, where tasks share one.
+        not_run: why the task cannot be played on this machine; empty where it can.
     """
 
     name: str
     instruction: str
     step_limit: PositiveInt | None = None
+    condition: str = ""
+    scene: str = ""
+    not_run: str = ""
 
 
 class ProtocolCard(_Card):
-    """A way of evaluating a benchmark, as some paper or repository does it."""
+    """A way of evaluating a benchmark, as some paper or repository does it.
+
+    Attributes:
+        sample: share of each suite's tasks that is played unless told otherwise; all if absent.
+        sample_seed: of the draw.
+    """
 
     source: str
     seed: int
     settings: dict[str, Any]
     rules: dict[str, str]
+    sample: float | None = Field(default=None, gt=0, le=1)
+    sample_seed: int = 0
 
 
 class BenchmarkCard(_Card):
@@ -81,6 +94,8 @@ class SuiteCard(_Card):
         step_limits: protocol card -> control steps, the most that a task has.
         trials: episodes per task of the full suite.
         tasks: in official order.
+        base: the suite whose tasks are perturbed here.
+        size: number of tasks, where a benchmark's own data list them; see :meth:`Installation.listed`.
     """
 
     title: str
@@ -90,14 +105,21 @@ class SuiteCard(_Card):
     step_limits: dict[str, PositiveInt] = Field(default_factory=dict)
     trials: int = Field(default=0, ge=0)
     tasks: tuple[TaskCard, ...] = ()
+    base: str | None = None
+    size: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _group_or_tasks(self) -> SuiteCard:
-        if bool(self.suites) == bool(self.tasks):
-            raise ValueError("a suite has either `suites` or `tasks`")
-        if self.tasks and not (self.benchmark and self.trials):
+        if [bool(self.suites), bool(self.tasks), bool(self.size)].count(True) != 1:
+            raise ValueError("a suite has either `suites` or `tasks`, or the `size` of a list in its benchmark's data")
+        if not self.suites and not (self.benchmark and self.trials):
             raise ValueError("a suite with `tasks` needs `benchmark` and `trials`")
         return self
+
+    @property
+    def task_count(self) -> int:
+        """Number of its tasks, also where they are not listed here."""
+        return self.size or len(self.tasks)
 
 
 class PolicyCard(_Card):
@@ -107,6 +129,8 @@ class PolicyCard(_Card):
         title: name for people and tables.
         policy: ``module:Class`` of a :class:`wam_eval.policies.policy.Policy`.
         settings: keyword arguments of its constructor.
+        benchmarks: benchmark -> settings that replace those of ``settings`` where it is played. A policy with this
+            line plays the benchmarks in it, one without plays any.
         checkpoint: what ``--ckpt`` means for it, in words; a policy without this line takes none.
         gpus: GPUs, or the share of one, that a worker with it takes.
     """
@@ -114,10 +138,11 @@ class PolicyCard(_Card):
     title: str
     policy: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
     settings: dict[str, Any] = Field(default_factory=dict)
+    benchmarks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     checkpoint: str | None = None
     gpus: float = Field(default=0.0, ge=0.0)
 
-    @field_validator("settings")
+    @field_validator("settings", "benchmarks")
     @classmethod
     def _as_in_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Settings are kept in run.json and compared with it, so they are what JSON makes of them."""

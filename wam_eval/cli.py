@@ -37,9 +37,15 @@ def run(
     protocol: Protocol = None,
     tasks: Tasks = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes per task; all of the suite's if absent.")] = None,
+    dimensions: Annotated[str | None, typer.Option(help="LIBERO-Plus: such as camera,noise.")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="LIBERO-Plus: such as 1-3.")] = None,
+    sample: Annotated[float | None, typer.Option(help="Share of the tasks, such as 0.2.")] = None,
+    sample_seed: Annotated[int | None, typer.Option(help="Of the sample's draw.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="LIBERO-Plus: base, bddl or upstream.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Ray workers; one per GPU or node if absent.")] = None,
     name: Annotated[str | None, typer.Option("--run", help="Name of the run; made from the others if absent.")] = None,
     video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
+    imagine: Annotated[int, typer.Option(min=0, help="Score imagined frames in each task's first N episodes.")] = 0,
     retry_errors: Annotated[
         bool, typer.Option(help="Play episodes again that ended in an error or were not run.")
     ] = False,
@@ -49,6 +55,7 @@ def run(
     from wam_eval.errors import unknown
     from wam_eval.report.tables import side_by_side, terminal_of
     from wam_eval.results import write_results
+    from wam_eval.runner.choice import Subset
     from wam_eval.runner.folder import RunFolder
     from wam_eval.runner.plan import plan_run
     from wam_eval.runner.run import RunRequest, default_name, execute
@@ -56,7 +63,8 @@ def run(
     if video not in ("none", "failures", "all"):
         raise unknown("value of --video", video, ("none", "failures", "all"))
     card = catalog.load_policy(policy)
-    plans = plan_run(suite, protocol, tasks, episodes)
+    subset = Subset(dimensions, difficulty, sample, sample_seed)
+    plans = plan_run(suite, protocol, tasks, episodes, subset, {"prompt": prompt} if prompt else None)
     for note in sorted({plan.protocol.assets.detail for plan in plans}):
         console.print(f"Assets: {note}", markup=False, highlight=False)
     request = RunRequest(
@@ -67,7 +75,9 @@ def run(
         checkpoint=ckpt,
         workers=workers,
         video=video,
+        imagine=imagine,
         retry_errors=retry_errors,
+        subset=subset,
         command=sys.argv,
     )
     # A cluster's scheduler stops a run as Ctrl-C does; a shell's background job would ignore both.
@@ -138,12 +148,32 @@ def compare(
 
 
 @app.command()
+def drop(
+    plus: Annotated[str, typer.Argument(help="A run on LIBERO-Plus.")],
+    libero: Annotated[str, typer.Argument(help="The same policy's run on LIBERO.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say how far a policy's success drops from LIBERO to LIBERO-Plus, paired by base task."""
+    from wam_eval.analysis.frame import read_run
+    from wam_eval.analysis.robustness import robustness
+    from wam_eval.report.robustness import plain_of, terminal_of
+
+    found = robustness(read_run(plus), read_run(libero))
+    if as_json:
+        print(json.dumps(plain_of(found), indent=1))
+    else:
+        console.print(terminal_of(found, plus, libero))
+
+
+@app.command()
 def table(
     name: Annotated[str, typer.Argument(help="Table of a paper; `wam-eval list tables`.")],
-    with_: Annotated[list[str] | None, typer.Option("--with", help="A run to add; may be repeated.")] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="A run (a bench, in a table of costs) to add; may be repeated.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="md, latex, csv or html.")] = "md",
 ) -> None:
-    """Print a paper's table, with our runs beside the printed numbers."""
+    """Print a paper's table, with our runs or benches beside the printed numbers."""
     from wam_eval.report.paper.command import render_table
 
     print(render_table(name, with_ or [], format_), end="")
@@ -157,6 +187,51 @@ def report(
     from wam_eval.report.page.html import write_report
 
     console.print(f"Report: {write_report(runs)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def bench(
+    policy: Annotated[str, typer.Argument(help="Policy, or the path of its YAML; `wam-eval list policies`.")],
+    ckpt: Annotated[str | None, typer.Option(help="Checkpoint; what that is stands in the policy's YAML.")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="No checkpoint: random weights.")] = False,
+    size: Annotated[str | None, typer.Option(help="tiny or full; the policy's own if absent.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="As played on which benchmark; the card's first.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; the policy's own if absent.")] = None,
+    batch: Annotated[str, typer.Option(help="Batch sizes.")] = "1,4,16",
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the policy's own if absent.")] = None,
+    accelerate: Annotated[
+        bool | None, typer.Option(help="Only the accelerated policy, or only the eager one; both if absent.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Timed calls of each batch size; 20, fewer where they are slow.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write; one in results/bench if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what an answer of a policy costs: time by stage, computation, memory. Needs no simulator."""
+    from wam_eval.bench.command import BenchRequest, batch_sizes, run_bench
+
+    asked = {"size": size, "steps": steps, "device": device, "random_weights": random_weights or None}
+    request = BenchRequest(
+        policy=policy,
+        batches=batch_sizes(batch),
+        command=tuple(sys.argv),
+        checkpoint=ckpt,
+        benchmark=benchmark,
+        overrides={name: value for name, value in asked.items() if value is not None},
+        accelerate=accelerate,
+        calls=repeats,
+        out=out,
+    )
+    measured, path = run_bench(request)
+    if as_json:
+        print(measured.model_dump_json(indent=1))
+        return
+    from wam_eval.bench.tables import tables_of
+
+    for shown in tables_of(measured):
+        console.print(shown)
+    console.print(f"Saved in {path}", markup=False, highlight=False)
 
 
 @app.command("list")
@@ -249,16 +324,19 @@ def seeds_import(
 
 @app.command()
 def setup(
-    benchmark: Annotated[str, typer.Argument(help="robotwin")],
-    target: Annotated[Path, typer.Option(help="Folder of the checkout.")] = Path("RoboTwin"),
+    benchmark: Annotated[str, typer.Argument(help="robotwin or libero_plus")],
+    target: Annotated[Path | None, typer.Option(help="Folder of the checkout; RoboTwin or LIBERO-plus.")] = None,
 ) -> None:
     """Get an official benchmark that is not on PyPI: its code and its assets."""
     from wam_eval.errors import unknown
-    from wam_eval.sim.robotwin import command
+    from wam_eval.sim.libero_plus.command import setup as set_up_libero_plus
+    from wam_eval.sim.robotwin.command import setup as set_up_robotwin
 
-    if benchmark != "robotwin":
-        raise unknown("benchmark to set up", benchmark, ("robotwin",))
-    console.print(command.setup(target), markup=False, highlight=False)
+    known = {"robotwin": (set_up_robotwin, "RoboTwin"), "libero_plus": (set_up_libero_plus, "LIBERO-plus")}
+    if benchmark not in known:
+        raise unknown("benchmark to set up", benchmark, known)
+    set_up, folder = known[benchmark]
+    console.print(set_up(target or Path(folder)), markup=False, highlight=False)
 
 
 @app.command()

@@ -70,6 +70,7 @@ def diagnose() -> list[Finding]:
         "renderer": look_at_renderer,
         "Vulkan": look_at_vulkan,
         "LIBERO assets": look_at_libero_assets,
+        "LIBERO-Plus": look_at_libero_plus,
         "RoboTwin": look_at_robotwin,
         "Ray cluster": look_at_cluster,
         "GPU": look_at_gpu,
@@ -148,6 +149,31 @@ def look_at_libero_assets() -> Finding:
     status: Status = "ok" if assets.card.kind == "official" else "warn"
     advice = f"{VARIABLE}=/path/to/LIBERO's/assets for results that compare with published ones"
     return Finding("LIBERO assets", status, assets.card.detail, "" if status == "ok" else advice)
+
+
+def look_at_libero_plus() -> Finding:
+    """Whether a copy of LIBERO-Plus is here, and its archive of assets."""
+    from wam_eval.sim.libero_plus.manifest import read_manifest
+    from wam_eval.sim.libero_plus.root import VARIABLE, find_assets, find_data
+
+    card = load_benchmark("libero_plus")
+    if not (os.environ.get(VARIABLE) or card.assets):
+        return Finding(
+            "LIBERO-Plus", "warn", "no copy", f"wam-eval setup libero_plus, or {VARIABLE}=/path/to/LIBERO-plus"
+        )
+    try:
+        data = find_data(card.assets)
+        manifest, assets = read_manifest(data), find_assets(data)
+    except UserError as error:
+        return Finding("LIBERO-Plus", "fail", str(error), f"unset {VARIABLE}, or correct it")
+    if not manifest.official:
+        return Finding(
+            "LIBERO-Plus", "warn", f"{data} differs from upstream's data of 2026-01-21", "wam-eval setup libero_plus"
+        )
+    if assets is None:
+        said = f"{data} without its assets: no light, no background, and 829 layout tasks less"
+        return Finding("LIBERO-Plus", "warn", said, "wam-eval setup libero_plus")
+    return Finding("LIBERO-Plus", "ok", str(data))
 
 
 def look_at_vulkan() -> Finding:

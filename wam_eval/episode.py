@@ -22,6 +22,7 @@ class Episode:
         instruction: the sentence given to the policy.
         seed: seed of the simulator's random state before the scene is reset.
         step_limit: control steps a policy may take; the settle steps are not counted.
+        shared_scene: name of the simulator's scene, where tasks share one.
     """
 
     suite: str
@@ -32,6 +33,7 @@ class Episode:
     instruction: str = field(compare=False)
     seed: int = field(compare=False)
     step_limit: int = field(compare=False)
+    shared_scene: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -42,7 +44,7 @@ class Episode:
     @property
     def scene(self) -> str:
         """Episodes with the same scene share one built simulator scene."""
-        return self.key.rpartition("/")[0]
+        return self.shared_scene or self.key.rpartition("/")[0]
 
     def stream(self, purpose: str) -> np.random.Generator:
         """A random stream that depends on the episode's key and ``purpose`` alone."""
@@ -64,3 +66,14 @@ class Outcome(str, Enum):
     def counts(self) -> bool:
         """Whether the outcome enters a success rate; the others only lower the coverage."""
         return self in (Outcome.SUCCESS, Outcome.FAILURE)
+
+
+def split_condition(condition: str, suite: str) -> tuple[str, int | None]:
+    """Condition and difficulty of an episode's ``condition``: ``camera-3`` is ``camera`` at level 3.
+
+    Suites without conditions (LIBERO's) are conditions themselves, as in papers' tables.
+    """
+    name, _, level = condition.rpartition("-")
+    if name and level.isdecimal():
+        return name, int(level)
+    return condition or suite, None

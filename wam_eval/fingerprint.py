@@ -1,9 +1,10 @@
 """Fingerprints of a suite on this machine: hashes of what the simulator does with fixed actions.
 
-LIBERO: from initial states 0 and 1 of each task, numpy's global seed 0 before each reset, 10 settle steps, then 40
-actions of ``default_rng(123).uniform(-1, 1, (40, 7))`` with the gripper's column replaced by its sign. Independent of
-any protocol, so that two machines can be told apart whatever they evaluate. RoboTwin: from the first two verified seeds
-of each task, then 40 actions of a random walk from the first joint targets, likewise of ``default_rng(123)``.
+LIBERO: from initial states 0 and 1 of each task (LIBERO-Plus: from the only one), numpy's global seed 0 before each
+reset, 10 settle steps, then 40 actions of ``default_rng(123).uniform(-1, 1, (40, 7))`` with the gripper's column
+replaced by its sign. Independent of any protocol, so that two machines can be told apart whatever they evaluate.
+RoboTwin: from the first two verified seeds of each task, then 40 actions of a random walk from the first joint
+targets, likewise of ``default_rng(123)``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from wam_eval import catalog
 from wam_eval.episode import Episode
 from wam_eval.observation import Request
 from wam_eval.policies.actions import action_space
@@ -35,14 +37,16 @@ def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
         ``frames`` of the first observation's uint8 images as policies get them.
     """
     prints = []
-    for plan in plan_run(suite, None, tasks, 2):
+    trials = min(2, *(catalog.load_suite(name).trials for name in catalog.elementary(suite)))
+    for plan in plan_run(suite, None, tasks, trials):
         settings = plan.protocol.settings
         settles = "settle_steps" in settings
         spec = plan.installation.spec({**settings, "settle_steps": 10} if settles else settings)
         log = Path(tempfile.mkdtemp(prefix="wam-eval-")) / "fingerprint.log"
         request = Request(cameras=tuple(plan.protocol.settings["cameras"]))
         with SimulatorProcess(spec, log) as simulator:
-            for episode in tqdm(plan.episodes, desc=plan.name, unit="state", leave=False):
+            playable = [episode for episode in plan.episodes if episode.key not in plan.not_run]
+            for episode in tqdm(playable, desc=plan.name, unit="state", leave=False):
                 seed = 0 if settles else episode.seed
                 prints.append(_fingerprint(simulator, replace(episode, seed=seed, step_limit=AFTER[-1]), request))
     return prints

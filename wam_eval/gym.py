@@ -1,7 +1,7 @@
 """LIBERO's tasks as Gymnasium environments: ``gymnasium.make("wam_eval.gym:wam_eval/libero_object-00")``.
 
 Importing this module registers ``wam_eval/<suite>-<task>`` for the tasks of suites whose episodes are a list;
-RoboTwin's are seeds that an expert has to find first.
+RoboTwin's are seeds that an expert has to find first. LIBERO-Plus's thousands are made by ``TaskEnv(suite, task)``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from wam_eval import catalog
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.observation import Observation, Request
-from wam_eval.runner.plan import make_episodes, make_protocol, select_tasks
+from wam_eval.runner.choice import select_tasks
+from wam_eval.runner.plan import make_episodes, make_protocol
 from wam_eval.sim.installation import find_installation
 from wam_eval.sim.process import SimulatorProcess
 
@@ -59,6 +60,7 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
             raise UserError(f"{suite} has no Gymnasium environments: its episodes are seeds that an expert must find")
         benchmark = catalog.load_benchmark(str(card.benchmark))
         installation = find_installation(benchmark)
+        card = installation.listed(suite, card)
         rules = make_protocol(suite, card, benchmark, protocol, installation)
         existing, size = rules.settings["cameras"], rules.settings["resolution"]
         cameras = tuple(existing if cameras is None else cameras)
@@ -73,7 +75,9 @@ class TaskEnv(gymnasium.Env[Seen, NDArray[np.float32]]):
         )
         self.action_space = spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
         chosen = select_tasks(str(task), [task.name for task in card.tasks], suite)
-        self._episodes = {e.key: e for e in make_episodes(suite, card, rules, chosen, None)}
+        if reason := card.tasks[chosen[0]].not_run:
+            raise UserError(f"{suite}, task {task}: not run here: {reason}")
+        self._episodes = {e.key: e for e in make_episodes(suite, card, rules, chosen, None, installation)}
         self._request = Request(cameras=cameras)
         self._simulator = SimulatorProcess(
             installation.spec(rules.settings, pictures=bool(cameras)),

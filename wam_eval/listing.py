@@ -23,8 +23,8 @@ def suites() -> list[Row]:
             {
                 "suite": name,
                 "title": f"{card.title}: {' + '.join(card.suites)}" if card.suites else card.title,
-                "tasks": sum(len(part.tasks) for part in parts),
-                "episodes": sum(len(part.tasks) * part.trials for part in parts),
+                "tasks": sum(part.task_count for part in parts),
+                "episodes": sum(part.task_count * part.trials for part in parts),
                 "protocols": ", ".join(sorted({p for part in parts for p in part.step_limits})),
             }
         )
@@ -42,10 +42,18 @@ def policies() -> list[Row]:
 
 def tasks(suite: str) -> list[Row]:
     """One row per task of a suite."""
+    from wam_eval.sim.installation import suite_with_tasks
+
     return [
-        {"suite": part, "task": index, "name": task.name, "instruction": task.instruction}
+        {
+            "suite": part,
+            "task": index,
+            "name": task.name,
+            **({"condition": task.condition} if task.condition else {}),
+            "instruction": task.instruction,
+        }
         for part in catalog.elementary(suite)
-        for index, task in enumerate(catalog.load_suite(part).tasks)
+        for index, task in enumerate(suite_with_tasks(part).tasks)
     ]
 
 

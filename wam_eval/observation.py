@@ -67,6 +67,7 @@ class Observation:
         state: float32 (d,) proprioception in the units of the protocol.
         instruction: the task in words.
         privileged: simulator state, only where it was requested.
+        imagine: whether the runner asks for the frames that the policy imagines, with its answer.
     """
 
     key: str
@@ -75,6 +76,21 @@ class Observation:
     state: NDArray[np.float32]
     instruction: str
     privileged: Privileged | None = None
+    imagine: bool = False
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """What a policy expects to see while its actions are executed.
+
+    Attributes:
+        frames: uint8 (n, H, W, 3) RGB; frame i is what is expected after ``i * every`` actions of the chunk, frame 0
+            the present. They look like :meth:`wam_eval.policies.policy.Policy.view`.
+        every: actions from one frame to the next.
+    """
+
+    frames: NDArray[np.uint8]
+    every: int
 
 
 @dataclass(frozen=True)
@@ -83,11 +99,14 @@ class ActionChunk:
 
     Attributes:
         actions: float32 (n, d), to be executed in order, in the action space of the policy's spec.
-        measured: the policy's own measurements, such as latency in seconds per stage.
+        measured: the policy's own measurements. Policies that time their stages call them ``ms_<stage>``, in
+            milliseconds of the batch that was answered, and its size ``batch``.
+        imagined: the expected future, only where the observation asks for it.
     """
 
     actions: NDArray[np.float32]
     measured: Mapping[str, float] = field(default_factory=dict)
+    imagined: Imagined | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from wam_eval.analysis.statistics import (
     permutation_within_tasks,
     stratified_bootstrap,
     unpaired_test,
+    weighted_interval,
     wilson,
 )
 
@@ -101,6 +102,17 @@ def test_where_every_outcome_is_the_same_it_is_wilson(trials: list[int]) -> None
 
 def test_tasks_of_one_trial_count_as_one_task() -> None:
     assert stratified_bootstrap([1] * 8000 + [0] * 2030, [1] * 10_030) == pytest.approx(wilson(8000, 10_030), abs=2e-6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 30)).map(sorted), min_size=1, max_size=12))
+def test_weighted_by_their_trials_tasks_give_the_stratified_interval(counts: list[list[int]]) -> None:
+    won, n = zip(*((min(a, b), max(a, b)) for a, b in counts), strict=True)
+    weights = [trials / sum(n) for trials in n]
+    assert weighted_interval(won, n, weights) == pytest.approx(stratified_bootstrap(won, n))
+
+
+def test_a_task_without_weight_says_nothing() -> None:
+    assert weighted_interval([5, 0], [10, 10], [1.0, 0.0]) == pytest.approx(stratified_bootstrap([5], [10]))
 
 
 def test_uneven_tasks_narrow_the_interval_for_these_tasks_and_widen_that_for_others() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.test_protocol import protocol
 from wam_eval.analysis.statistics import wilson
-from wam_eval.analysis.summary import summarize
+from wam_eval.analysis.summary import Summary, summarize
 from wam_eval.episode import Episode, Outcome
 from wam_eval.runner.folder import PolicyRecord, RunCard
 from wam_eval.runner.ledger import Record
@@ -88,3 +88,65 @@ def test_wilson_against_published_half_widths() -> None:
         low, high = wilson(successes, trials)
         assert 50 * (high - low) == pytest.approx(half, abs=0.005)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+PERTURBED = ("camera-1", "camera-3", "noise-1", "light")
+
+
+def perturbed(outcomes: dict[str, list[Outcome]]) -> Summary:
+    """A run of suites with one task under each of four conditions; of each the outcomes of its tasks."""
+    suites = {suite: dict.fromkeys(range(len(PERTURBED)), 1) for suite in outcomes}
+    played = card(suites).model_copy(update={"conditions": {s: dict(enumerate(PERTURBED)) for s in suites}})
+    records = [
+        record(suite, task, 0, outcome).model_copy(update={"condition": PERTURBED[task], "error": reason_for(outcome)})
+        for suite, row in outcomes.items()
+        for task, outcome in enumerate(row)
+    ]
+    return summarize(played, records)
+
+
+def reason_for(outcome: Outcome) -> str | None:
+    return "needs assets" if outcome is N else None
+
+
+def test_perturbed_tasks_are_summed_up_by_suite_condition_and_difficulty() -> None:
+    parts = perturbed({"a": [S, F, S, N], "b": [S, S, F, N]}).perturbed.parts
+    found = {(part.suite, part.condition, part.difficulty): (part.successes, part.n, part.planned) for part in parts}
+    assert found == {
+        ("a", "camera", None): (1, 2, 2),
+        ("a", "light", None): (0, 0, 1),
+        ("a", "noise", None): (1, 1, 1),
+        ("b", "camera", None): (2, 2, 2),
+        ("b", "light", None): (0, 0, 1),
+        ("b", "noise", None): (0, 1, 1),
+        (None, "camera", None): (3, 4, 4),
+        (None, "light", None): (0, 0, 2),
+        (None, "noise", None): (1, 2, 2),
+        (None, None, 1): (3, 4, 4),
+        (None, None, 3): (1, 2, 2),
+    }
+    assert [condition for suite, condition, _ in found if suite == "a"] == ["camera", "light", "noise"], (
+        "the papers' order"
+    )
+
+
+def test_both_totals_of_perturbed_tasks() -> None:
+    summary = perturbed({"a": [S, F, S, F], "b": [S, S, F, F]})
+    assert summary.perturbed.total.rate == 4 / 8, "task-weighted"
+    assert summary.perturbed.mean.rate == pytest.approx((3 / 4 + 0 / 2 + 1 / 2) / 3)
+    assert summary.perturbed.mean.low < summary.perturbed.mean.rate < summary.perturbed.mean.high
+
+
+def test_no_mean_over_dimensions_that_were_not_run() -> None:
+    summary = perturbed({"a": [S, F, S, N]})
+    assert summary.perturbed.mean is None
+    assert summary.perturbed.total.n == 3
+    assert summary.not_run == {"needs assets": 1}
+
+
+def test_one_dimension_is_still_one() -> None:
+    """Its tasks may be hundreds: they are not listed one by one."""
+    alike = card({"a": {0: 1, 1: 1}}).model_copy(update={"conditions": {"a": {0: "camera-3", 1: "camera-3"}}})
+    assert [part.condition for part in summarize(alike, []).perturbed.parts] == ["camera", "camera", None]
+    clean = card({"a": {0: 1, 1: 1}}).model_copy(update={"conditions": {"a": {0: "clean", 1: "clean"}}})
+    assert summarize(clean, []).perturbed is None

@@ -237,11 +237,23 @@ def test_a_knob_is_turned_counter_clockwise():
         ("calvin", "open_drawer", "no scripts for the suite calvin"),
         ("libero_goal", "open_the_middle_drawer_of_the_cabinet", "no script for the task open_the_middle"),
         ("libero_90", "KITCHEN_SCENE1_put_the_black_bowl_on_the_plate", "no scripts for the suite libero_90"),
+        ("libero_plus_goal", "open_the_middle_drawer_of_the_cabinet_light_1", "no script for the base task"),
     ],
 )
 def test_what_cannot_be_played_is_refused_with_the_reason(suite, task_name, reason):
     with pytest.raises(NotSupported, match=reason):
         Expert().begin(episode(task_name, suite))
+
+
+@pytest.mark.parametrize(
+    ("suite", "task_name"),
+    [
+        ("libero_plus_spatial", "pick_up_the_black_bowl_on_the_stove_and_place_it_on_the_plate_light_1"),
+        ("libero_plus_goal", "turn_on_the_stove_view_0_0_100_0_0_initstate_7"),
+    ],
+)
+def test_perturbed_tasks_are_played_as_their_base_tasks(suite, task_name):
+    Expert().begin(episode(task_name, suite))
 
 
 def test_an_observation_without_privileged_state_is_an_error():

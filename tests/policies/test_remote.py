@@ -115,7 +115,7 @@ def test_nan_is_left_to_the_rollout_to_refuse(start, client):
 
 def test_construction_does_not_connect():
     card = load_policy("remote")
-    policy = policy_class(card)(**policy_arguments(card, "localhost:1"))
+    policy = policy_class(card)(**policy_arguments(card, "localhost:1", ["libero"]))
     assert policy.spec.cameras == tuple(CAMERAS) and policy.spec.execute == 5
     policy.close()
 

@@ -141,4 +141,4 @@ def test_a_checkpoint_that_is_nothing(run):
 
 
 def test_the_card_fits_the_class():
-    assert policy_arguments(load_policy("replay"), "before") == {"checkpoint": "before"}
+    assert policy_arguments(load_policy("replay"), "before", ["libero"]) == {"checkpoint": "before"}

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.analysis.test_summary import E, F, N, S, card, record
+from tests.analysis.test_summary import E, F, N, S, card, perturbed, record
 from wam_eval.analysis.summary import summarize
 from wam_eval.report.tables import frame_of, markdown_of, side_by_side, terminal_of
 
@@ -69,3 +69,19 @@ def test_suites_of_the_same_tasks_stand_side_by_side() -> None:
 def test_suites_of_other_tasks_do_not() -> None:
     assert side_by_side(summarize(card(SELECTION), RECORDS)) is None
     assert side_by_side(summarize(card({"a": {0: 3}}), RECORDS)) is None
+
+
+def test_perturbed_tasks_are_not_listed_one_by_one() -> None:
+    text = markdown_of(perturbed({"a": [S, F, S, F], "b": [S, S, F, F]}))
+    rows = [line.split(" | ")[0].strip("| *") for line in text.splitlines() if line.startswith("|")][2:]
+    dimensions = ["camera", "light", "noise"]
+    totals = ["total (task-weighted)", "mean of the dimensions"]
+    assert rows == [*dimensions, "a", *dimensions, "b", *dimensions, "difficulty 1", "difficulty 3", *totals]
+
+
+def test_why_episodes_were_not_run_is_said() -> None:
+    summary = perturbed({"a": [S, F, S, N]})
+    assert "Not run: needs assets (episodes: 1)." in markdown_of(summary)
+    assert "| light | 0/0 | – | – | 0 (1 not run) |" in markdown_of(summary)
+    assert "mean of the dimensions" not in markdown_of(summary)
+    assert set(frame_of(summary)["suite"]) == {"a", "all"}

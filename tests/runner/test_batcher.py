@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wam_eval.observation import ActionChunk, Observation
-from wam_eval.policies.policy import Policy, PolicySpec, PolicyUnavailable
+from wam_eval.policies.policy import NotSupported, Policy, PolicySpec, PolicyUnavailable
 from wam_eval.runner.batcher import Batcher
 from wam_eval.runner.rollout import PolicyError, SharedBatchError
 
@@ -94,6 +94,24 @@ def test_tracebacks_are_kept(tmp_path: Path) -> None:
     with pytest.raises(PolicyError):
         Batcher(policy, tmp_path / "policy.log").act(seen("bad"))
     assert 'raise RuntimeError("cannot see' in (tmp_path / "policy.log").read_text()
+
+
+class Viewer(Slow):
+    """Sees in which thread it is asked to look."""
+
+    def view(self, observation):
+        if observation.key == "dark":
+            raise RuntimeError("cannot see")
+        return np.full((8, 8, 3), threading.current_thread().name == "policy", np.uint8)
+
+
+def test_a_view_is_taken_in_the_policys_thread() -> None:
+    batcher = Batcher(Viewer(), Path(os.devnull))
+    assert batcher.view(seen("a")).all()
+    with pytest.raises(PolicyError, match="RuntimeError: cannot see"):
+        batcher.view(seen("dark"))
+    with pytest.raises(NotSupported, match="Slow imagines nothing"):
+        Batcher(Slow(), Path(os.devnull)).view(seen("a"))
 
 
 def test_a_policy_that_is_gone_is_gone_for_all() -> None:

@@ -28,6 +28,14 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert read_ledger(path)[0] == [record(0), record(1, Outcome.FAILURE)]
 
 
+def test_many_records_are_written_at_once(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.append(*map(record, range(5)))
+        assert ledger.records == [record(index) for index in range(5)]
+        ledger.append()
+    assert read_ledger(path)[0] == [record(index) for index in range(5)]
+
+
 def test_a_later_line_replaces_an_earlier_one(path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.append(record(0, Outcome.TIMEOUT))

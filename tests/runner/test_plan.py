@@ -5,38 +5,7 @@ from pathlib import Path
 import pytest
 
 from wam_eval.errors import UserError
-from wam_eval.runner.plan import plan_run, select_tasks
-
-NAMES = ["push", "pull", "lift", "turn"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, [0, 1, 2, 3]),
-        ("0", [0]),
-        ("0,2", [0, 2]),
-        ("1-3", [1, 2, 3]),
-        ("3, 0-1 ,0", [0, 1, 3]),
-        ("lift,0", [0, 2]),
-    ],
-)
-def test_tasks_are_selected(text: str | None, expected: list[int]) -> None:
-    assert select_tasks(text, NAMES, "toy") == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("4", "tasks 0 to 3"),
-        ("3-1", "the first is greater"),
-        (",", "chooses no task"),
-        ("lfit", "did you mean lift"),
-    ],
-)
-def test_a_task_that_is_not_there_is_named(text: str, hint: str) -> None:
-    with pytest.raises(UserError, match=hint):
-        select_tasks(text, NAMES, "toy")
+from wam_eval.runner.plan import plan_run
 
 
 def test_a_plan_has_a_protocol_and_ordered_episodes(runs: Path) -> None:

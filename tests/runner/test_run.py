@@ -10,6 +10,8 @@ from wam_eval import catalog
 from wam_eval.episode import Outcome
 from wam_eval.errors import UserError
 from wam_eval.results import summary_of
+from wam_eval.runner.again import play_again
+from wam_eval.runner.choice import Subset
 from wam_eval.runner.folder import RunFolder
 from wam_eval.runner.ledger import Ledger, read_ledger
 from wam_eval.runner.plan import plan_run
@@ -23,7 +25,9 @@ def on_the_cluster(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def play(policy: str = "push", suite: str = "toy", tasks: str | None = "0,1", episodes: int = 3, **more) -> RunFolder:
     plans = plan_run(suite, more.pop("protocol", None), tasks, episodes)
-    return execute(RunRequest("test", plans, policy, catalog.load_policy(policy), **more))
+    card = catalog.load_policy(policy)
+    card = card.model_copy(update={"settings": more.pop("settings", card.settings)})
+    return execute(RunRequest(more.pop("name", "test"), plans, policy, card, **more))
 
 
 def outcomes(folder: RunFolder) -> dict[str, str]:
@@ -62,6 +66,39 @@ def test_what_a_policy_does_wrong_stays_in_its_episode(runs: Path) -> None:
     assert records[5].error == "measured value is nan"
     assert "out of memory" in (folder.path / "logs" / "policy.log").read_text()
     assert (suite.n, suite.successes, suite.planned) == (2, 2, 8)
+
+
+def test_what_cannot_be_played_here_is_recorded_with_the_reason(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a simulator, a worker or Ray; and once, however often the run is continued."""
+    (plan,) = plan_run("toy", None, "0,1", 2)
+    lacking = {episode.key: "needs what is not here" for episode in plan.episodes}
+    plan = replace(plan, not_run=lacking)
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")
+    request = RunRequest("test", [plan], "push", catalog.load_policy("push"))
+    folder = execute(request)
+    assert outcomes(folder) == dict.fromkeys(lacking, "not_run")
+    before = folder.ledger.read_bytes()
+    execute(replace(request, retry_errors=True))
+    assert folder.ledger.read_bytes() == before
+    summary = summary_of(folder)
+    assert summary.not_run == {"needs what is not here": 4}
+    assert (summary.suites[0].planned, summary.suites[0].n) == (4, 0)
+
+
+def test_the_others_are_played(runs: Path) -> None:
+    (plan,) = plan_run("toy", None, "0,1", 1)
+    first, second = (episode.key for episode in plan.episodes)
+    plan = replace(plan, not_run={first: "needs what is not here"})
+    folder = execute(RunRequest("test", [plan], "push", catalog.load_policy("push")))
+    assert outcomes(folder) == {first: "not_run", second: "success"}
+
+
+def test_the_subset_that_was_asked_for_is_kept(runs: Path) -> None:
+    subset = Subset(sample=0.5, sample_seed=3)
+    plans = plan_run("toy", None, None, 1, subset)
+    folder = execute(RunRequest("test", plans, "push", catalog.load_policy("push"), subset=subset))
+    assert folder.read().subset == {"sample": 0.5, "sample_seed": 3}
+    assert len(outcomes(folder)) == len(plans[0].episodes)
 
 
 def test_infrastructure_errors_are_retried_and_then_recorded(runs: Path) -> None:
@@ -120,6 +157,27 @@ def test_a_policy_that_cannot_be_made_is_told(runs: Path) -> None:
         play("unmade", tasks="0", episodes=1)
     with pytest.raises(UserError, match=r"a worker could not start: unknown camera of toy 'side': .*front"):
         play("sideways", tasks="0", episodes=1)
+
+
+def test_a_policy_is_prepared_for_what_is_left_to_play(runs: Path) -> None:
+    folder = play("dream", episodes=1)
+    (worker,) = folder.read().workers
+    assert worker["policy"] == {"prepared": ["push the point", "push the point again"]}
+    play("dream", tasks="1", episodes=2)
+    assert folder.read().workers[0]["policy"] == {"prepared": ["push the point again"]}
+    play("push", name="another", tasks="0", episodes=1)
+    assert "policy" not in RunFolder("another").read().workers[0], "it says nothing of itself"
+
+
+def test_a_policy_that_cannot_get_ready_is_told_before_anything_is_played(runs: Path) -> None:
+    with pytest.raises(UserError, match="a worker could not start: the text encoder is not there"):
+        play("dream", settings={"how": "unprepared"})
+    assert not outcomes(RunFolder("test"))
+
+
+def test_an_episode_is_played_again_by_a_policy_that_is_prepared_for_it(runs: Path) -> None:
+    play("dream", tasks="1", episodes=1)
+    assert play_again("test", "toy/01/000").repeats
 
 
 @pytest.mark.parametrize(("field", "value"), [("seed", 99), ("instruction", "do something else")])

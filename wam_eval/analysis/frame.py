@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wam_eval.episode import Episode, Outcome
+from wam_eval.episode import Episode, Outcome, split_condition
 from wam_eval.protocol import flatten
 from wam_eval.runner.folder import RunCard, RunFolder
 from wam_eval.runner.ledger import Record, read_ledger
@@ -123,17 +123,6 @@ def tasks_left_out(card: RunCard, frame: pd.DataFrame) -> str | None:
     played = frame.groupby("suite")["task"].nunique()
     few = [f"{n} of {card.sizes[str(s)]} tasks of {s}" for s, n in played.items() if n < card.sizes[str(s)]]
     return f"only {', '.join(few)}" if few else None
-
-
-def split_condition(condition: str, suite: str) -> tuple[str, int | None]:
-    """Condition and difficulty of an episode's ``condition``: ``camera-3`` is ``camera`` at level 3.
-
-    Suites without conditions (LIBERO's) are conditions themselves, as in papers' tables.
-    """
-    name, _, level = condition.rpartition("-")
-    if name and level.isdecimal():
-        return name, int(level)
-    return condition or suite, None
 
 
 def _frame(card: RunCard, records: Sequence[Record]) -> pd.DataFrame:

@@ -72,6 +72,29 @@ def stratified_bootstrap(successes: Sequence[int], trials: Sequence[int], confid
     return _wilson_effective(rate, max(total, rate * (1 - rate) / variance), float(norm.ppf((1 + confidence) / 2)))
 
 
+def weighted_interval(
+    successes: Sequence[int], trials: Sequence[int], weights: Sequence[float], confidence: float = 0.95
+) -> Interval:
+    """Interval of a weighted mean of task rates, for these very tasks.
+
+    As :func:`stratified_bootstrap`, which it equals where the weights are the shares of the trials.
+
+    Args:
+        successes: Successes of each task.
+        trials: Episodes of each task, at least one.
+        weights: Of the tasks; their sum is one.
+    """
+    s, n, w = (np.asarray(values, dtype=float) for values in (successes, trials, weights))
+    rate = float(w @ (s / n))
+    single = n == 1
+    alike = int(single.sum())
+    smooth = np.where(single, (s[single].sum() + 0.5) / (alike + 1), (s + 0.5) / (n + 1))
+    divisor = np.where(single, max(alike - 1, 1) / max(alike, 1), np.maximum(n - 1, 1))
+    variance = float((w**2 / divisor * smooth * (1 - smooth)).sum())
+    even = 1 / float((w**2 / n).sum())
+    return _wilson_effective(rate, max(even, rate * (1 - rate) / variance), float(norm.ppf((1 + confidence) / 2)))
+
+
 def cluster_interval(successes: Sequence[int], trials: Sequence[int], confidence: float = 0.95) -> Interval:
     """Interval of the success rate on further tasks like these: the tasks are the sample, not the episodes.
 

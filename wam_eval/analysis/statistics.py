@@ -15,7 +15,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, boschloo_exact, fisher_exact
 
-from wam_eval.analysis.resampling import Interval, cluster_interval, permutation_within_tasks, stratified_bootstrap
+from wam_eval.analysis.resampling import (
+    Interval,
+    cluster_interval,
+    permutation_within_tasks,
+    stratified_bootstrap,
+    weighted_interval,
+)
 
 __all__ = [
     "Drop",
@@ -23,6 +29,7 @@ __all__ = [
     "cluster_interval",
     "detectable_difference",
     "detectable_paired",
+    "difference_of_rates",
     "drop",
     "holm",
     "mcnemar_exact",
@@ -31,6 +38,7 @@ __all__ = [
     "permutation_within_tasks",
     "stratified_bootstrap",
     "unpaired_test",
+    "weighted_interval",
     "wilson",
 ]
 
@@ -57,7 +65,7 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
 
 
-def _square_and_add(a: float, b: float, of_a: Interval, of_b: Interval, correlation: float = 0.0) -> Interval:
+def difference_of_rates(a: float, b: float, of_a: Interval, of_b: Interval, correlation: float = 0.0) -> Interval:
     """Interval of a - b from the intervals of both (Newcombe 1998; MOVER of Zou & Donner 2008)."""
 
     def reach(x: float, y: float) -> float:
@@ -85,7 +93,7 @@ def paired_difference(both: int, only_a: int, only_b: int, neither: int, confide
         return -1.0, 1.0
     a, b = only_a / n, only_b / n
     correlation = -sqrt(a * b / ((1 - a) * (1 - b))) if 0 < a < 1 and 0 < b < 1 else 0.0
-    return _square_and_add(a, b, wilson(only_a, n, confidence), wilson(only_b, n, confidence), correlation)
+    return difference_of_rates(a, b, wilson(only_a, n, confidence), wilson(only_b, n, confidence), correlation)
 
 
 def mean_of_rates(parts: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
@@ -249,7 +257,7 @@ def drop(clean: Counts, randomized: Counts) -> Drop | None:
         return None
     c, r = sum(clean[0]) / sum(clean[1]), sum(randomized[0]) / sum(randomized[1])
     (c_low, c_high), (r_low, r_high) = of_c, of_r = stratified_bootstrap(*clean), stratified_bootstrap(*randomized)
-    difference = _square_and_add(c, r, of_c, of_r)
+    difference = difference_of_rates(c, r, of_c, of_r)
     if c == 0:
         return Drop(c - r, difference, None, None)
     # Limits of r / c; the lower one is written such that it holds where c_high is more than 2 c.

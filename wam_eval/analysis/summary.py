@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from wam_eval.analysis.statistics import cluster_interval, stratified_bootstrap
-from wam_eval.episode import Outcome
+from wam_eval.analysis.published import CONDITIONS
+from wam_eval.analysis.statistics import cluster_interval, mean_of_rates, stratified_bootstrap
+from wam_eval.episode import Outcome, split_condition
 from wam_eval.runner.folder import RunCard
 from wam_eval.runner.ledger import Record
 
@@ -46,6 +47,36 @@ class TaskRate(Rate):
     instruction: str
 
 
+class PartRate(Rate):
+    """The rate of the tasks that share a condition or a difficulty, over all suites or in one.
+
+    Attributes:
+        suite: ``None`` for all.
+        condition: such as ``camera``; ``None`` for all.
+        difficulty: 1 to 5; ``None`` for all.
+    """
+
+    suite: str | None
+    condition: str | None
+    difficulty: int | None
+
+
+class Perturbed(BaseModel):
+    """What is said of a benchmark whose tasks differ in their conditions, as LIBERO-Plus's do.
+
+    Attributes:
+        parts: by suite and condition, by condition, and by difficulty.
+        total: all tasks, each weighing alike.
+        mean: the conditions, each weighing alike; ``None`` unless every one has episodes that count.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    parts: list[PartRate]
+    total: Rate
+    mean: Rate | None
+
+
 class SuiteRate(Rate):
     """The rate of an elementary suite, over its episodes, and those of its tasks.
 
@@ -68,6 +99,8 @@ class Summary(BaseModel):
         average: where there are several suites and all have the same number of counted episodes, their mean, which then
             is the rate over all episodes.
         complete: whether every planned episode counts.
+        perturbed: where the tasks of a suite differ in their conditions.
+        not_run: reason -> number of episodes that were not run for it, the commonest first.
         errors: text of an error -> episodes that ended with it, the commonest first.
         publishable: whether all suites used official assets.
     """
@@ -78,6 +111,8 @@ class Summary(BaseModel):
     policy: str
     suites: list[SuiteRate]
     average: Rate | None
+    perturbed: Perturbed | None = None
+    not_run: dict[str, int] = {}
     complete: bool
     errors: dict[str, int]
     publishable: bool
@@ -85,39 +120,79 @@ class Summary(BaseModel):
 
 def summarize(card: RunCard, records: Sequence[Record]) -> Summary:
     """Summarise a run; pure, and the same for any order of the records."""
-    suites = [_suite_rate(card, suite, records) for suite in card.selection]
+    planned = _planned(card, records)
+    suites = [_suite_rate(card, suite, planned) for suite in card.selection]
+    ordered = sorted(records, key=lambda r: r.key)
     return Summary(
         run=card.run,
         policy=card.policy.title,
         suites=suites,
-        average=_average(card, records) if len(suites) > 1 and len({suite.n for suite in suites}) == 1 else None,
-        errors=dict(Counter(r.error for r in sorted(records, key=lambda r: r.key) if r.error).most_common()),
+        average=_over(planned) if len(suites) > 1 and len({suite.n for suite in suites}) == 1 else None,
+        perturbed=_perturbed(card, planned),
+        not_run=dict(Counter(r.error for r in ordered if r.error and r.outcome is Outcome.NOT_RUN).most_common()),
+        errors=dict(Counter(r.error for r in ordered if r.error).most_common()),
         complete=all(suite.n == suite.planned for suite in suites),
         publishable=all(protocol.publishable for protocol in card.protocols.values()),
     )
 
 
-def _average(card: RunCard, records: Sequence[Record]) -> Rate:
-    planned = sum(count for tasks in card.selection.values() for count in tasks.values())
-    return Rate(**_rate(planned, [r for suite in card.selection for r in _planned(card, suite, records)]))
+Task = tuple[str, int]
 
 
-def _planned(card: RunCard, suite: str, records: Iterable[Record]) -> list[Record]:
-    """Records of a suite that belong to the run's selection."""
-    selection = card.selection[suite]
-    return [r for r in records if r.suite == suite and r.index < selection.get(r.task, 0)]
+def _planned(card: RunCard, records: Iterable[Record]) -> dict[Task, tuple[int, list[Record]]]:
+    """Suite and task -> episodes planned, and records of these."""
+    found: dict[Task, tuple[int, list[Record]]] = {
+        (suite, task): (count, []) for suite, tasks in card.selection.items() for task, count in sorted(tasks.items())
+    }
+    for record in records:
+        count, mine = found.get((record.suite, record.task), (0, []))
+        if record.index < count:
+            mine.append(record)
+    return found
 
 
-def _suite_rate(card: RunCard, suite: str, records: Iterable[Record]) -> SuiteRate:
-    selection = card.selection[suite]
-    mine = _planned(card, suite, records)
+def _over(tasks: Mapping[Task, tuple[int, list[Record]]]) -> Rate:
+    """The rate over all episodes of some tasks."""
+    records = [record for _, mine in tasks.values() for record in mine]
+    return Rate(**_rate(sum(count for count, _ in tasks.values()), records))
+
+
+def _perturbed(card: RunCard, planned: Mapping[Task, tuple[int, list[Record]]]) -> Perturbed | None:
+    named = {(s, *split_condition(c, s)) for s, tasks in card.conditions.items() for c in tasks.values()}
+    if len(named) == len(card.conditions) and all(difficulty is None for *_, difficulty in named):
+        return None
+    groups: dict[tuple[str | None, str | None, int | None], dict[Task, tuple[int, list[Record]]]] = {}
+    for (suite, task), content in planned.items():
+        condition, difficulty = split_condition(card.conditions[suite][task], suite)
+        for key in ((suite, condition, None), (None, condition, None), (None, None, difficulty)):
+            if key != (None, None, None):
+                groups.setdefault(key, {})[suite, task] = content
+    order = [name for conditions in CONDITIONS.values() for name in conditions]
+    suites = list(card.selection)
+
+    def place(key: tuple[str | None, str | None, int | None]) -> tuple[int, int, str, int]:
+        suite, condition, difficulty = key
+        known = order.index(condition) if condition in order else len(order)
+        return suites.index(suite) if suite else len(suites), known, condition or "", difficulty or 0
+
+    parts = [
+        PartRate(suite=key[0], condition=key[1], difficulty=key[2], **_over(groups[key]).model_dump())
+        for key in sorted(groups, key=place)
+    ]
+    total = _over(planned)
+    conditions = [part for part in parts if part.suite is None and part.condition]
+    mean = None
+    if all(part.n for part in conditions):
+        rate, low, high = mean_of_rates([(part.rate or 0.0, part.low, part.high) for part in conditions])
+        mean = total.model_copy(update={"rate": rate, "low": low, "high": high})
+    return Perturbed(parts=parts, total=total, mean=mean)
+
+
+def _suite_rate(card: RunCard, suite: str, planned: Mapping[Task, tuple[int, list[Record]]]) -> SuiteRate:
+    mine = {task: content for (name, task), content in planned.items() if name == suite}
     tasks = [
-        TaskRate(
-            task=task,
-            instruction=card.tasks[suite][task],
-            **_rate(count, [r for r in mine if r.task == task]),
-        )
-        for task, count in sorted(selection.items())
+        TaskRate(task=task, instruction=card.tasks[suite][task], **_rate(count, records))
+        for task, (count, records) in mine.items()
     ]
     protocol = card.protocols[suite]
     return SuiteRate(
@@ -127,7 +202,7 @@ def _suite_rate(card: RunCard, suite: str, records: Iterable[Record]) -> SuiteRa
         assets=protocol.assets.kind,
         tasks=tasks,
         new_tasks=cluster_interval([task.successes for task in tasks], [task.n for task in tasks]),
-        **_rate(sum(selection.values()), mine),
+        **_over({(suite, task): content for task, content in mine.items()}).model_dump(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,21 @@ from wam_eval.catalog import PolicyCard
 from wam_eval.errors import UserError, unknown
 from wam_eval.policies.policy import Policy
 
+MODELS = ("diffusers", "ftfy", "safetensors", "sentencepiece", "skimage", "tokenizers", "torch", "transformers")
+"""Modules of the extra ``models``, which an installation may lack."""
 
-def policy_arguments(card: PolicyCard, checkpoint: str | None) -> dict[str, Any]:
+
+def policy_arguments(card: PolicyCard, checkpoint: str | None, benchmarks: Collection[str]) -> dict[str, Any]:
     """The keyword arguments of the policy's constructor, checked against its signature.
 
+    Args:
+        benchmarks: names of those that are played; the card may have settings for each.
+
     Raises:
-        UserError: a checkpoint that the policy does not take or needs, or a setting it does not know.
+        UserError: a checkpoint that the policy does not take or needs, a setting it does not know, a benchmark it does
+            not play, or several that need different settings.
     """
-    arguments = dict(card.settings)
+    arguments = _settings(card, benchmarks)
     if checkpoint is not None:
         if card.checkpoint is None:
             raise UserError(f"policy {card.title!r} takes no checkpoint")
@@ -33,6 +41,20 @@ def policy_arguments(card: PolicyCard, checkpoint: str | None) -> dict[str, Any]
     return arguments
 
 
+def _settings(card: PolicyCard, benchmarks: Collection[str]) -> dict[str, Any]:
+    """The card's settings where these benchmarks are played."""
+    if not card.benchmarks:
+        return dict(card.settings)
+    for benchmark in benchmarks:
+        if benchmark not in card.benchmarks:
+            raise UserError(f"policy {card.title!r} does not play {benchmark}; it plays {', '.join(card.benchmarks)}")
+    first, *others = sorted(benchmarks)
+    for other in others:
+        if card.benchmarks[other] != card.benchmarks[first]:
+            raise UserError(f"policy {card.title!r} has other settings for {other} than for {first}: make two runs")
+    return {**card.settings, **card.benchmarks[first]}
+
+
 def policy_class(card: PolicyCard) -> type[Policy]:
     """Import the class that a card names.
 
@@ -42,11 +64,23 @@ def policy_class(card: PolicyCard) -> type[Policy]:
     module, _, name = card.policy.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing in MODELS:
+            raise not_installed(f"policy {card.title!r}", missing) from error
+        raise UserError(f"policy {card.policy!r} cannot be imported: {error}") from error
     except (ImportError, AttributeError) as error:
         raise UserError(f"policy {card.policy!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Policy)):
         raise UserError(f"{card.policy} is not a wam_eval.policies.policy.Policy")
     return found
+
+
+def not_installed(what: str, module: str) -> UserError:
+    """An error for something that needs a module of the extra ``models``, which is not installed."""
+    return UserError(
+        f"{what} needs {module}, which is not installed: `make setup MODELS=1`, or pip install 'wam-eval[models]'"
+    )
 
 
 def checkpoint_digest(checkpoint: str | None) -> str | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 from rich.table import Table
 
-from wam_eval.analysis.summary import Rate, Summary
+from wam_eval.analysis.summary import PartRate, Perturbed, Rate, Summary
 
+MOST_REASONS = 5
+"""Of why episodes were not run, the commonest that are said."""
 HEADINGS = ("task", "success", "rate %", "95 % interval", "coverage %")
 
 
@@ -31,23 +33,48 @@ class Row:
         task: index, or ``None`` in the row of a whole suite.
         label: for people.
         rate: the numbers.
+        whole: whether it sums up rows above it.
     """
 
     suite: str
     task: int | None
     label: str
     rate: Rate
+    whole: bool = True
 
 
 def rows_of(summary: Summary) -> list[Row]:
-    """Per suite its tasks and then the suite; last the average, where there are several suites."""
+    """Per suite its tasks and then the suite; last the average, where there are several suites.
+
+    Where tasks differ in their conditions, these and the difficulties stand for the tasks.
+    """
+    if summary.perturbed:
+        return _rows_by_condition(summary, summary.perturbed)
     rows = []
     for suite in summary.suites:
-        rows += [Row(suite.suite, task.task, task.instruction, task) for task in suite.tasks]
+        rows += [Row(suite.suite, task.task, task.instruction, task, whole=False) for task in suite.tasks]
         rows.append(Row(suite.suite, None, suite.suite, suite))
     if summary.average is not None:
         rows.append(Row("average", None, "average of the suites", summary.average))
     return rows
+
+
+def _rows_by_condition(summary: Summary, perturbed: Perturbed) -> list[Row]:
+    rows = []
+    for suite in summary.suites:
+        rows += [_part_row(part, suite.suite) for part in perturbed.parts if part.suite == suite.suite]
+        rows.append(Row(suite.suite, None, suite.suite, suite))
+    if len(summary.suites) > 1:
+        rows += [_part_row(part, "all") for part in perturbed.parts if part.suite is None and part.condition]
+    rows += [_part_row(part, "all") for part in perturbed.parts if part.difficulty]
+    rows.append(Row("all", None, "total (task-weighted)", perturbed.total))
+    if perturbed.mean and len({part.condition for part in perturbed.parts} - {None}) > 1:
+        rows.append(Row("all", None, "mean of the dimensions", perturbed.mean))
+    return rows
+
+
+def _part_row(part: PartRate, suite: str) -> Row:
+    return Row(suite, None, part.condition or f"difficulty {part.difficulty}", part, whole=False)
 
 
 def frame_of(summary: Summary) -> pd.DataFrame:
@@ -72,6 +99,9 @@ def notes_of(summary: Summary) -> list[str]:
     if not summary.complete:
         missing = sum(suite.planned - suite.n for suite in summary.suites)
         notes.append(f"Incomplete: {missing} planned episodes do not count (not played yet, not run, or errors).")
+    notes += [
+        f"Not run: {reason} (episodes: {count})." for reason, count in list(summary.not_run.items())[:MOST_REASONS]
+    ]
     protocols = ", ".join(f"{s.suite} {s.protocol} {s.protocol_sha256:.12}" for s in summary.suites)
     notes.append(f"Protocol: {protocols}.")
     notes.append("Intervals: Wilson for a task; for a suite, its episodes resampled within tasks.")
@@ -87,7 +117,7 @@ def markdown_of(summary: Summary) -> str:
     """The table and its notes as Markdown."""
     lines = [f"# {summary.run}", "", f"Policy: {summary.policy}", ""]
     lines += [_line(HEADINGS), "|:---|---:|---:|:---:|---:|"]
-    lines += [_line([f"**{cell}**" if row.task is None else cell for cell in _cells(row)]) for row in rows_of(summary)]
+    lines += [_line([f"**{cell}**" if row.whole else cell for cell in _cells(row)]) for row in rows_of(summary)]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes_of(summary)), ""])
 
 
@@ -98,8 +128,7 @@ def terminal_of(summary: Summary) -> Table:
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if number else "left", no_wrap=number in (1, 2, 3))
     for row in rows_of(summary):
-        total = row.task is None
-        table.add_row(*_cells(row), style="bold" if total else None, end_section=total)
+        table.add_row(*_cells(row), style="bold" if row.whole else None, end_section=row.whole)
     return table
 
 

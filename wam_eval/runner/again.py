@@ -39,27 +39,30 @@ def play_again(run: str, key: str) -> Again:
     if key not in records:
         raise unknown(f"episode of run {run}", key, records)
     record = records[key]
-    worker = Worker(_plan(folder, card, record.suite))
+    worker = Worker(_plan(folder, card, record.suite, record.instruction))
     worker.start()
     try:
-        attempt, content = worker.play(0, record.episode(card.protocols[record.suite].limit_of(record.task_name)))
+        played = worker.play(0, record.episode(card.protocols[record.suite].limit_of(record.task_name)))
     finally:
         worker.close()
+    attempt = played.attempt
     return Again(
         then=f"{record.outcome.value} after {record.steps} steps",
         now=f"{attempt.outcome.value} after {attempt.steps} steps" + (f": {attempt.error}" if attempt.error else ""),
         repeats=(record.outcome, record.steps) == (attempt.outcome, attempt.steps),
-        video=folder.write_video(key, content) if content else None,
+        video=folder.write_video(key, played.video) if played.video else None,
     )
 
 
-def _plan(folder: RunFolder, card: RunCard, suite: str) -> WorkerPlan:
+def _plan(folder: RunFolder, card: RunCard, suite: str, instruction: str) -> WorkerPlan:
     benchmark = catalog.load_benchmark(str(catalog.load_suite(suite).benchmark))
     return WorkerPlan(
         policy=PolicyCard(title=card.policy.title, policy=card.policy.policy),
         arguments=card.policy.settings,
         benchmarks={suite: benchmark},
         protocols={suite: card.protocols[suite]},
+        instructions=(instruction,),
         video="all",
+        imagine=0,
         logs=str(folder.path / "logs"),
     )

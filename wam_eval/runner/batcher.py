@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wam_eval.episode import Episode
 from wam_eval.observation import ActionChunk, Observation
 from wam_eval.policies.policy import NotSupported, Policy, PolicyUnavailable
@@ -68,6 +71,11 @@ class Batcher:
         """
         chunk: ActionChunk = self._wait(_Call(observation=observation, alone=alone))
         return chunk
+
+    def view(self, observation: Observation) -> NDArray[np.uint8]:
+        """:meth:`Policy.view`. Raises as :meth:`act` does, and :class:`NotSupported`."""
+        seen: NDArray[np.uint8] = self._wait(_Call(function=lambda: self._policy.view(observation)))
+        return seen
 
     def _wait(self, call: _Call) -> Any:
         self._queue.put(call)

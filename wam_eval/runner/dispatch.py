@@ -16,7 +16,7 @@ from wam_eval.policies.policy import PolicyUnavailable
 from wam_eval.runner.cluster import Size, start_worker
 from wam_eval.runner.rollout import Attempt
 from wam_eval.runner.schedule import Schedule
-from wam_eval.runner.worker import WorkerPlan
+from wam_eval.runner.worker import Played, WorkerPlan
 from wam_eval.sim.renderer import RendererError
 
 ATTEMPTS = 3
@@ -52,8 +52,8 @@ class Dispatcher:
 
     Args:
         plan, size: of the workers.
-        finished: called with an episode, the number of the attempt, its result, and a video or ``None``; the next
-            episode of that slot is handed out when it returns.
+        finished: called with an episode, the number of the attempt, and what came of it; the next episode of that
+            slot is handed out when it returns.
         lost: called with an episode's key, the number of the attempt, and what happened, when it will be repeated.
         started: called with a worker's description.
     """
@@ -62,7 +62,7 @@ class Dispatcher:
         self,
         plan: WorkerPlan,
         size: Size,
-        finished: Callable[[Episode, int, Attempt, bytes | None], None],
+        finished: Callable[[Episode, int, Played], None],
         lost: Callable[[str, int, str], None],
         started: Callable[[dict[str, Any]], None],
     ) -> None:
@@ -144,7 +144,7 @@ class Dispatcher:
     def _take(self, ref: Any, schedule: Schedule) -> None:
         playing = self._playing[ref]
         try:
-            attempt, video = ray.get(ref)
+            played = ray.get(ref)
         except RayActorError as error:
             self._bury(playing.worker, schedule, error)
             return
@@ -152,9 +152,10 @@ class Dispatcher:
             cause = error.cause
             if isinstance(cause, PolicyUnavailable):
                 raise cause from None
-            attempt, video = Attempt(Outcome.SIMULATOR_ERROR, error=f"{type(cause).__name__}: {cause}"), None
+            played = Played(Attempt(Outcome.SIMULATOR_ERROR, error=f"{type(cause).__name__}: {cause}"))
         except RayError as error:  # such as a result that went with its node before it was fetched
-            attempt, video = Attempt(Outcome.SIMULATOR_ERROR, error=_first_line(error)), None
+            played = Played(Attempt(Outcome.SIMULATOR_ERROR, error=_first_line(error)))
+        attempt = played.attempt
         del self._playing[ref]
         playing.worker.idle.append(playing.slot)
         schedule.done(playing.episode)
@@ -164,7 +165,7 @@ class Dispatcher:
         if attempt.outcome in RETRIED and self._repeat(playing, schedule, str(attempt.error)):
             return
         self._deaths = 0
-        self._finished(playing.episode, playing.attempt, attempt, video)
+        self._finished(playing.episode, playing.attempt, played)
 
     def _bury(self, worker: _Worker, schedule: Schedule, error: Exception) -> None:
         """A worker is dead: give its episodes back, start another."""
@@ -182,7 +183,7 @@ class Dispatcher:
             schedule.done(playing.episode)
             if not self._repeat(playing, schedule, reason):
                 attempt = Attempt(Outcome.SIMULATOR_ERROR, error=reason)
-                self._finished(playing.episode, playing.attempt, attempt, None)
+                self._finished(playing.episode, playing.attempt, Played(attempt))
         self._workers.append(self._start())
 
     def _repeat(self, playing: _Playing, schedule: Schedule, reason: str) -> bool:

@@ -1,4 +1,4 @@
-"""The folder of a run: its description, ledger, executed actions, videos and tables."""
+"""The folder of a run: its description, ledger, executed actions, videos, imagined frames and tables."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ class RunCard(BaseModel):
         benchmarks: elementary suite -> its benchmark (``libero``, ``robotwin`` ...).
         conditions: elementary suite -> task index -> condition of its episodes; empty where a suite has none.
         sizes: elementary suite -> number of tasks of the full suite, of which the selection may be a part.
+        subset: which of the tasks the last command asked for: dimensions, difficulty, sample, sample_seed.
         command: the last command line.
         versions: of this package, Python, Ray.
-        workers: where the last part of it was played.
+        workers: where the last part of it was played, with what the policy says of itself there.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,6 +73,7 @@ class RunCard(BaseModel):
     benchmarks: dict[str, str]
     conditions: dict[str, dict[int, str]]
     sizes: dict[str, int]
+    subset: dict[str, str | float] = {}
     command: list[str]
     versions: dict[str, str]
     workers: list[dict[str, Any]] = []
@@ -144,6 +146,13 @@ class RunFolder:
         path = self.path / "videos" / f"{key}.mp4"
         self._replace(path, content)
         return path
+
+    def write_imagined(self, key: str, archive: bytes, video: bytes | None) -> None:
+        """Keep an episode's imagined frames (.npz), and the video that shows them beside the executed ones."""
+        path = self.path / "imagined" / f"{key}.npz"
+        self._replace(path, archive)
+        if video:
+            self._replace(path.with_suffix(".mp4"), video)
 
     def note_incident(self, key: str, attempt: int, what: str) -> None:
         """Append to ``incidents.jsonl`` that an attempt was lost to infrastructure and is repeated."""

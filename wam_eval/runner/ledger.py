@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 
-_OF_EPISODE = tuple(field.name for field in fields(Episode) if field.name != "step_limit")
+_OF_EPISODE = tuple(field.name for field in fields(Episode) if field.name not in ("step_limit", "shared_scene"))
 
 
 class Record(BaseModel):
@@ -130,23 +130,23 @@ class Ledger:
             print(f"{path}: dropped a torn last line; its episode is played again", file=sys.stderr)
             os.truncate(path, size)
 
-    def append(self, record: Record) -> None:
-        """Write a record; it is on disk when this returns.
+    def append(self, *records: Record) -> None:
+        """Write records; they are on disk when this returns.
 
         Raises:
             OSError: the disk is full or gone. The ledger is left as it was before.
         """
         size = self.path.stat().st_size
-        line = record.model_dump_json().encode() + b"\n"
+        lines = b"".join(record.model_dump_json().encode() + b"\n" for record in records)
         try:
-            written = self._file.write(line)
-            if written != len(line):
+            written = self._file.write(lines)
+            if written != len(lines):
                 raise OSError(28, "No space left on device", str(self.path))
             os.fsync(self._file.fileno())
         except OSError:
             os.truncate(self.path, size)
             raise
-        self.records.append(record)
+        self.records.extend(records)
 
     def __enter__(self) -> Ledger:
         return self

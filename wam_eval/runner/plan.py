@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from wam_eval import catalog
 from wam_eval.catalog import BenchmarkCard, SuiteCard
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.protocol import Protocol
+from wam_eval.runner.choice import Subset, select_tasks
 from wam_eval.sim.installation import Installation, find_installation
 
 
@@ -18,7 +20,8 @@ class SuitePlan:
     """One elementary suite of a run: its benchmark as installed here, its protocol, its episodes.
 
     Attributes:
-        titles: task index -> what people call the task.
+        titles: task index -> what people call the task, for all tasks of the suite.
+        not_run: keys of episodes that cannot be played on this machine -> why.
     """
 
     name: str
@@ -28,9 +31,17 @@ class SuitePlan:
     protocol: Protocol
     episodes: tuple[Episode, ...]
     titles: dict[int, str]
+    not_run: dict[str, str] = field(default_factory=dict)
 
 
-def plan_run(suite: str, protocol: str | None, tasks: str | None, episodes: int | None) -> list[SuitePlan]:
+def plan_run(
+    suite: str,
+    protocol: str | None,
+    tasks: str | None,
+    episodes: int | None,
+    subset: Subset | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[SuitePlan]:
     """Plan a suite or a group of suites.
 
     Args:
@@ -38,24 +49,34 @@ def plan_run(suite: str, protocol: str | None, tasks: str | None, episodes: int 
         protocol: name of a protocol card; the benchmark's default if ``None``.
         tasks: which tasks of each suite, such as ``0,3,5-7`` or names; all if ``None``.
         episodes: episodes per task; the suite's own number if ``None``.
+        subset: which of these tasks; the protocol card's sample of them if ``None``.
+        settings: of the protocol, in place of its card's.
 
     Raises:
         UserError: an unknown name, a task or number of episodes the suite does not have, a missing installation.
     """
     plans = []
+    subset = subset or Subset()
     installations: dict[str, Installation] = {}  # suites of a group share one, and looking for it hashes its assets
     for name in catalog.elementary(suite):
         card = catalog.load_suite(name)
         benchmark_name = str(card.benchmark)
-        benchmark = catalog.load_benchmark(benchmark_name)
+        benchmark = _with_settings(catalog.load_benchmark(benchmark_name), settings or {})
         if benchmark_name not in installations:
             installations[benchmark_name] = find_installation(benchmark)
         here = installations[benchmark_name]
+        card = here.listed(name, card)
         rules = make_protocol(name, card, benchmark, protocol, here)
         chosen = here.playable(select_tasks(tasks, [task.name for task in card.tasks], name), card, tasks is not None)
+        chosen = subset.of(chosen, name, card, benchmark.protocols[rules.card])
+        if not chosen and subset != Subset():
+            continue
         played = make_episodes(name, card, rules, chosen, episodes, here)
         titles = {index: task.instruction for index, task in enumerate(card.tasks)}
-        plans.append(SuitePlan(name, benchmark_name, benchmark, here, rules, tuple(played), titles))
+        not_run = {e.key: card.tasks[e.task].not_run for e in played if card.tasks[e.task].not_run}
+        plans.append(SuitePlan(name, benchmark_name, benchmark, here, rules, tuple(played), titles, not_run))
+    if not plans:
+        raise UserError(f"{suite} has no such tasks: widen --dimensions, --difficulty or --tasks")
     return plans
 
 
@@ -85,32 +106,6 @@ def make_protocol(
     return installation.adapt(protocol, card)
 
 
-def select_tasks(text: str | None, names: list[str], suite: str) -> list[int]:
-    """Task indices from text such as ``0,3,5-7`` or task names.
-
-    Raises:
-        UserError: a task that the suite does not have.
-    """
-    if text is None:
-        return list(range(len(names)))
-    chosen: set[int] = set()
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if match := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
-            first, last = int(match[1]), int(match[2] or match[1])
-            if first > last:
-                raise UserError(f"tasks {part!r}: the first is greater than the last")
-            if last >= len(names):
-                raise UserError(f"task {part!r}: {suite} has tasks 0 to {len(names) - 1}")
-            chosen.update(range(first, last + 1))
-        elif part in names:
-            chosen.add(names.index(part))
-        else:
-            raise unknown(f"task of {suite}", part, names)
-    if not chosen:
-        raise UserError(f"{text!r} chooses no task of {suite}")
-    return sorted(chosen)
-
-
 def make_episodes(
     suite: str,
     card: SuiteCard,
@@ -134,14 +129,26 @@ def make_episodes(
         Episode(
             suite=suite,
             task=task,
-            condition=card.condition,
+            condition=card.tasks[task].condition or card.condition,
             index=index,
             task_name=card.tasks[task].name,
             instruction=card.tasks[task].instruction,
             seed=protocol.seed,
             step_limit=protocol.limit_of(card.tasks[task].name),
+            shared_scene=card.tasks[task].scene,
         )
         for task in tasks
         for index in range(count)
     ]
     return installation.settled(planned, protocol) if installation else planned
+
+
+def _with_settings(benchmark: BenchmarkCard, settings: Mapping[str, Any]) -> BenchmarkCard:
+    """A benchmark with other settings in its protocol cards; its installation checks the values."""
+    protocols = {}
+    for name, card in benchmark.protocols.items():
+        for setting in settings:
+            if setting not in card.settings:
+                raise unknown("setting of this benchmark", setting, card.settings)
+        protocols[name] = card.model_copy(update={"settings": {**card.settings, **settings}})
+    return benchmark.model_copy(update={"protocols": protocols})

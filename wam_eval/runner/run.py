@@ -6,7 +6,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +15,15 @@ from typing import Any
 from tqdm import tqdm
 
 import wam_eval
-from wam_eval import catalog
 from wam_eval.catalog import PolicyCard
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.policies.loading import checkpoint_digest, policy_arguments
 from wam_eval.policies.policy import PolicyUnavailable
+from wam_eval.runner.choice import Subset
 from wam_eval.runner.folder import PolicyRecord, RunCard, RunFolder, check_name, continued
 from wam_eval.runner.ledger import Ledger, Record
 from wam_eval.runner.plan import SuitePlan
-from wam_eval.runner.rollout import Attempt
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,9 @@ class RunRequest:
         checkpoint: what the policy is given, or ``None``.
         workers: number of workers, or ``None`` to choose.
         video: ``none``, ``failures`` or ``all``.
+        imagine: of how many episodes per task, the first ones, the policy's imagined frames are wanted.
         retry_errors: play episodes again whose recorded outcome is an error.
+        subset: of the tasks that was asked for, for the record.
         command: command line, for the record.
     """
 
@@ -49,7 +50,9 @@ class RunRequest:
     checkpoint: str | None = None
     workers: int | None = None
     video: str = "none"
+    imagine: int = 0
     retry_errors: bool = False
+    subset: Subset = field(default_factory=Subset)
     command: Sequence[str] = ()
 
 
@@ -64,7 +67,7 @@ def execute(request: RunRequest) -> RunFolder:
         PolicyUnavailable: the policy stopped answering; the ledger holds all that was finished.
         KeyboardInterrupt: Ctrl-C; likewise.
     """
-    arguments = policy_arguments(request.policy, request.checkpoint)
+    arguments = policy_arguments(request.policy, request.checkpoint, {plan.benchmark_name for plan in request.plans})
     check_name(request.name)
     folder = RunFolder(request.name)
     with Ledger(folder.ledger) as ledger:
@@ -75,7 +78,9 @@ def execute(request: RunRequest) -> RunFolder:
         finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
         planned = [episode for plan in request.plans for episode in plan.episodes]
         _check_same_episodes(ledger.records, planned)
-        missing = [episode for episode in planned if episode.key not in finished]
+        _record_not_run(request.plans, ledger)
+        excluded = finished.union(*(plan.not_run for plan in request.plans))
+        missing = [episode for episode in planned if episode.key not in excluded]
         if not missing:
             print(f"nothing left to play: the ledger has all {len(planned)} episodes", file=sys.stderr)
         else:
@@ -94,6 +99,19 @@ def _check_same_episodes(records: Sequence[Record], planned: Sequence[Episode]) 
                 raise UserError(f"{record.key} had the {name} {then!r} then, {now!r} now. Give this one a name: --run")
 
 
+def _record_not_run(plans: Sequence[SuitePlan], ledger: Ledger) -> None:
+    """Write down, once, why episodes are not run; no simulator is started for them."""
+    known = {record.key for record in ledger.records}
+    ledger.append(
+        *(
+            Record.of(episode, outcome=Outcome.NOT_RUN, steps=0, attempt=1, seconds={}, error=plan.not_run[episode.key])
+            for plan in plans
+            for episode in plan.episodes
+            if episode.key in plan.not_run and episode.key not in known
+        )
+    )
+
+
 def _play(
     request: RunRequest,
     arguments: dict[str, Any],
@@ -108,14 +126,16 @@ def _play(
 
     from wam_eval.runner.cluster import connect, size_of
     from wam_eval.runner.dispatch import Dispatcher
-    from wam_eval.runner.worker import WorkerPlan
+    from wam_eval.runner.worker import Played, WorkerPlan
 
     plan = WorkerPlan(
         policy=request.policy,
         arguments=arguments,
         benchmarks={suite.name: suite.benchmark for suite in request.plans},
         protocols={suite.name: suite.protocol for suite in request.plans},
+        instructions=tuple(dict.fromkeys(episode.instruction for episode in missing)),
         video=request.video,
+        imagine=request.imagine,
         logs=str((folder.path / "logs").resolve()),
     )
     played = {episode.key for episode in planned} - {episode.key for episode in missing}
@@ -124,9 +144,14 @@ def _play(
     bar = _Bar(len(planned), before, len(missing))
     card.workers.clear()
 
-    def finished(episode: Episode, number: int, attempt: Attempt, video: bytes | None) -> None:
-        if video:
-            folder.write_video(episode.key, video)
+    def finished(episode: Episode, number: int, played: Played) -> None:
+        attempt, imagined = played.attempt, played.imagined
+        if played.video:
+            folder.write_video(episode.key, played.video)
+        if imagined:
+            folder.write_imagined(episode.key, imagined.archive, imagined.video)
+            if imagined.fault:
+                bar.say(f"{episode.key}: imagined frames are kept, but not compared: {imagined.fault}")
         if len(attempt.actions):
             folder.write_actions(episode.key, attempt.actions)
         ledger.append(
@@ -191,8 +216,9 @@ def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
         selection=selection,
         tasks={plan.name: {e.task: plan.titles[e.task] for e in plan.episodes} for plan in request.plans},
         benchmarks={plan.name: plan.benchmark_name for plan in request.plans},
-        sizes={plan.name: len(catalog.load_suite(plan.name).tasks) for plan in request.plans},
+        sizes={plan.name: len(plan.titles) for plan in request.plans},
         conditions={plan.name: {e.task: e.condition for e in plan.episodes} for plan in request.plans},
+        subset={name: value for name, value in asdict(request.subset).items() if value is not None},
         command=list(request.command),
         versions={
             "wam_eval": wam_eval.__version__,

@@ -19,6 +19,7 @@ from wam_eval.policies.loading import policy_class
 from wam_eval.policies.policy import NotSupported
 from wam_eval.protocol import Protocol
 from wam_eval.runner.batcher import Batcher
+from wam_eval.runner.imagination import Compared, Imagination, Imagining, check_imagines, compare
 from wam_eval.runner.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.runner.video import film_episode
 from wam_eval.sim.installation import Installation, find_installation
@@ -34,7 +35,9 @@ class WorkerPlan:
         arguments: of the policy's constructor.
         benchmarks: elementary suite -> what its benchmark's suites share.
         protocols: elementary suite -> protocol that the run was planned with.
+        instructions: of the episodes to be played, each once.
         video: ``none``, ``failures`` or ``all``.
+        imagine: of how many episodes per task, the first ones, the policy's imagined frames are wanted.
         logs: folder for the simulators' logs, on the worker's own machine.
     """
 
@@ -42,8 +45,25 @@ class WorkerPlan:
     arguments: Mapping[str, Any]
     benchmarks: Mapping[str, BenchmarkCard]
     protocols: Mapping[str, Protocol]
+    instructions: tuple[str, ...]
     video: str
+    imagine: int
     logs: str
+
+
+@dataclass(frozen=True)
+class Played:
+    """What comes of playing an episode.
+
+    Attributes:
+        attempt: see there; scores of imagined frames are among its measurements.
+        video: an MP4 file's content, where one was asked for.
+        imagined: imagined frames beside executed ones, where they were asked for and the attempt counts.
+    """
+
+    attempt: Attempt
+    video: bytes | None = None
+    imagined: Compared | None = None
 
 
 class Worker:
@@ -70,16 +90,21 @@ class Worker:
             Where the worker runs, for the run's records.
 
         Raises:
-            UserError: this machine would play by another protocol, or the policy does not fit the suites.
+            UserError: this machine would play by another protocol, or the policy does not fit the suites, or lacks
+                something that the user can bring.
         """
         self._specs, renderers = self._find_simulators()
         self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
-        self._batcher = Batcher(self._policy, self._logs / "policy.log")
         for suite, protocol in self._plan.protocols.items():
             known = protocol.settings["cameras"]
             for camera in self._policy.spec.cameras:
                 if camera not in known:
                     raise unknown(f"camera of {suite}", camera, known)
+        if self._plan.imagine:
+            check_imagines(self._plan.policy.title, self._policy.spec)
+        self._policy.prepare(self._plan.instructions)
+        facts = dict(self._policy.facts())
+        self._batcher = Batcher(self._policy, self._logs / "policy.log")
         return {
             "node": socket.gethostname(),
             "pid": os.getpid(),
@@ -87,44 +112,52 @@ class Worker:
             "python": platform.python_version(),
             "cpus": os.cpu_count(),
             "renderer": "; ".join(renderers),
+            **({"policy": facts} if facts else {}),
         }
 
-    def play(self, slot: int, episode: Episode) -> tuple[Attempt, bytes | None]:
+    def play(self, slot: int, episode: Episode) -> Played:
         """Play an episode in a slot.
-
-        Returns:
-            The attempt, and an MP4 file's content where a video was asked for.
 
         Raises:
             PolicyUnavailable: the policy cannot answer anyone any more.
         """
         simulator = self._simulator(slot, self._specs[episode.suite])
         try:
-            attempt = self._play(episode, simulator)
+            attempt, imagination = self._play(episode, simulator)
         except NotSupported as reason:
-            return Attempt(Outcome.NOT_RUN, error=printable(reason)), None
+            return Played(Attempt(Outcome.NOT_RUN, error=printable(reason)))
         except PolicyError as error:
-            return Attempt(Outcome.POLICY_ERROR, error=printable(error)), None
+            return Played(Attempt(Outcome.POLICY_ERROR, error=printable(error)))
+        video = self._film(episode, simulator, attempt)
+        if imagination is None:
+            return Played(attempt, video)
+        spec, view = self._policy.spec, self._batcher.view
+        compared = compare(imagination, episode, simulator, attempt.actions, spec, view)
+        attempt.measured.update(compared.scores)
+        return Played(attempt, video, compared)
+
+    def _film(self, episode: Episode, simulator: SimulatorProcess, attempt: Attempt) -> bytes | None:
         wanted = {"none": (), "failures": (Outcome.FAILURE,), "all": (Outcome.SUCCESS, Outcome.FAILURE)}
         if attempt.outcome not in wanted[self._plan.video]:
-            return attempt, None
+            return None
         cameras = self._plan.protocols[episode.suite].settings["cameras"]
         try:
-            return attempt, film_episode(episode, simulator, attempt.actions, cameras[0])
+            return film_episode(episode, simulator, attempt.actions, cameras[0])
         except (SimulatorError, OSError):  # the result stands without its video; the simulator's log has the reason
-            return attempt, None
+            return None
 
-    def _play(self, episode: Episode, simulator: SimulatorProcess) -> Attempt:
+    def _play(self, episode: Episode, simulator: SimulatorProcess) -> tuple[Attempt, Imagination | None]:
         """Begin, play, end; once more and alone where the policy raised at a batch with others in it."""
         for act in (self._batcher.act, partial(self._batcher.act, alone=True)):
+            imagining = Imagining(act) if episode.index < self._plan.imagine else None
             self._batcher.begin(episode)
             try:
-                attempt = play(episode, simulator, self._policy.spec, act)
+                attempt = play(episode, simulator, self._policy.spec, imagining or act)
             except SharedBatchError:
                 continue
             finally:
                 self._batcher.end(episode.key)
-            return attempt
+            return attempt, imagining.imagination() if imagining and attempt.outcome.counts else None
         raise AssertionError("an observation that is alone shares no batch")
 
     def close(self) -> None:

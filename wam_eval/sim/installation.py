@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from wam_eval import catalog
 from wam_eval.catalog import BenchmarkCard, SuiteCard
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
@@ -70,6 +71,15 @@ class Installation:
         del card
         return protocol
 
+    def listed(self, name: str, card: SuiteCard) -> SuiteCard:
+        """A suite with its tasks, where these stand in the benchmark's own data and not in its YAML.
+
+        Raises:
+            UserError: the data are broken.
+        """
+        del name
+        return card
+
     def playable(self, tasks: list[int], card: SuiteCard, asked: bool) -> list[int]:
         """Those of some tasks of a suite that are installed here.
 
@@ -101,6 +111,12 @@ def find_installation(card: BenchmarkCard) -> Installation:
         raise UserError(f"benchmark: simulator {card.simulator!r} is no package with a `find`: {error}") from error
     found: Installation = find(card)
     return found
+
+
+def suite_with_tasks(name: str) -> SuiteCard:
+    """An elementary suite with its tasks; asks the benchmark's installation where the YAML does not list them."""
+    card = catalog.load_suite(name)
+    return find_installation(catalog.load_benchmark(str(card.benchmark))).listed(name, card) if card.size else card
 
 
 def check_settings(model: type[BaseModel], card: BenchmarkCard) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from wam_eval.nn.attention import KeyValue
 from wam_eval.nn.flow import euler, seeded_noise, shifted_schedule
 from wam_eval.nn.masks import actions_unseen
-from wam_eval.nn.mixture import Stream, continued, joint, layer, prefill
+from wam_eval.nn.mixture import Layer, Stream, continued, joint, layer, prefill
 from wam_eval.nn.replay import Replay, Staged, Watch, unwatched
 from wam_eval.nn.rotary import Rotation, rotation_1d, rotation_3d
 from wam_eval.policies.fastwam.config import Variant
@@ -77,7 +77,12 @@ class Sampler:
         self._turns = _on(rotation_1d(model.config.head_dim, horizon), model.device)
         self._grids: dict[tuple[int, int, int], Rotation] = {}
         # Every batch size and kind of layer is compiled by itself; beyond the limit PyTorch would silently stop.
-        self._layer = torch.compile(layer, dynamic=False, fullgraph=True, recompile_limit=64) if accelerate else layer
+        # (PyTorch's own type hints lack that argument.)
+        self._layer: Layer = (
+            torch.compile(layer, dynamic=False, fullgraph=True, recompile_limit=64)  # type: ignore[call-overload]
+            if accelerate
+            else layer
+        )
         self._answer = {imagine: self._answering(imagine) for imagine in (False, True)}
         if accelerate:
             self._answer = {imagine: Replay(answer) for imagine, answer in self._answer.items()}

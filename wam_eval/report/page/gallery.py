@@ -1,4 +1,4 @@
-"""The report's gallery of failures: the last picture of each video, and the small videos themselves."""
+"""The report's galleries: the last picture of each video, and the small videos themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = ["key", "suite", "task", "instruction", "outcome"]
 
 
 class Candidate(NamedTuple):
-    """A failed episode with a video."""
+    """An episode with a video."""
 
     run: str
     label: str
@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """One failure of the gallery.
+    """One video of a gallery.
 
     Attributes:
         run, label, key, instruction, outcome: of the episode.
@@ -64,21 +64,31 @@ def gallery(runs: Sequence[RunData], labels: Sequence[str], folder: Path) -> lis
     Args:
         folder: where the report will be, for the links.
     """
-    pictures: list[Picture] = []
+    return pictures(spread(_candidates(runs, labels), SHOWN), folder)
+
+
+def pictures(chosen: Sequence[Candidate], folder: Path, side: int = 320) -> list[Picture]:
+    """The chosen episodes as pictures, the first :data:`EMBEDDED` small videos whole.
+
+    Args:
+        folder: where the report will be, for the links.
+        side: pixels of a picture's longer side, at most.
+    """
+    made: list[Picture] = []
     embedded = 0
-    for failed in spread(_candidates(runs, labels), SHOWN):
-        jpeg = last_picture(failed.path)
-        fits = jpeg is not None and embedded < EMBEDDED and failed.path.stat().st_size < LARGEST
+    for shown in chosen:
+        jpeg = last_picture(shown.path, side)
+        fits = jpeg is not None and embedded < EMBEDDED and shown.path.stat().st_size < LARGEST
         embedded += fits
-        pictures.append(
+        made.append(
             Picture(
-                *(failed.run, failed.label, failed.key, failed.instruction, failed.outcome.replace("_", " ")),
+                *(shown.run, shown.label, shown.key, shown.instruction, shown.outcome.replace("_", " ")),
                 jpeg=jpeg,
-                video=_base64(failed.path.read_bytes()) if fits else None,
-                link=quote(Path(os.path.relpath(failed.path.resolve(), folder.resolve())).as_posix()),
+                video=_base64(shown.path.read_bytes()) if fits else None,
+                link=quote(Path(os.path.relpath(shown.path.resolve(), folder.resolve())).as_posix()),
             )
         )
-    return pictures
+    return made
 
 
 def _candidates(runs: Sequence[RunData], labels: Sequence[str]) -> list[Candidate]:
@@ -108,7 +118,7 @@ def spread(candidates: Sequence[Candidate], most: int) -> list[Candidate]:
     return sorted(chosen, key=order.__getitem__)
 
 
-def last_picture(video: Path, side: int = 320) -> str | None:
+def last_picture(video: Path, side: int) -> str | None:
     """The last picture of a video as a base64 JPEG, at most ``side`` wide; ``None`` for a file that is no video."""
     try:
         with av.open(str(video)) as container:

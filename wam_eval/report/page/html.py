@@ -25,6 +25,7 @@ from wam_eval.report.page import details, plots, sections
 from wam_eval.report.page.baselines import baselines
 from wam_eval.report.page.gallery import gallery
 from wam_eval.report.page.heat_map import heat_map
+from wam_eval.report.page.imagined import imagined_part
 from wam_eval.report.page.sections import Estimate
 from wam_eval.report.page.style import PALETTE, save, svg_of
 
@@ -109,6 +110,7 @@ class Page:
             dimensions=self.dimensions(),
             steps=self.steps(),
             time=self.time(),
+            imagined=imagined_part(self.runs, self.labels, self.folder),
             gallery=gallery(self.runs, self.labels, self.folder),
         )
 

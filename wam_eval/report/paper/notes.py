@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from wam_eval.analysis.published import MeasuredBy, Number, Published
+from wam_eval.report.paper.costs import shows_costs
 from wam_eval.report.paper.grid import Grid
 from wam_eval.report.paper.layout import Layout
 
@@ -14,13 +15,18 @@ WHO = {
     MeasuredBy.CITED: "Cited from elsewhere by the paper's authors",
     MeasuredBy.REPRODUCED: "Measured by the paper's authors with others' methods",
 }
+RATES = (
+    "success rate in % and its 95 % interval, Wilson's for one task, over several that of their "
+    "episodes resampled within each task. Footnotes say n and what differs from the paper."
+)
+COSTS = "on the device and under the conditions that footnotes name. Only ratios within one bench compare."
 MOST_NAMES = 12
 Place = tuple[int, int]
 T = TypeVar("T")
 
 
 def notes(layout: Layout, published: Published, grid: Grid, measured: bool) -> Iterator[str]:
-    """The notes of a table, in order; ``measured`` where runs of ours stand in it."""
+    """The notes of a table, in order; ``measured`` where something of ours stands in it."""
     paper = published.papers[layout.paper]
     where = f" (arXiv:{paper.arxiv})" if paper.arxiv else ""
     yield f"{layout.table} of {paper.title}{where}. Numbers as printed there, {layout.unit}; – where none is printed."
@@ -41,10 +47,7 @@ def notes(layout: Layout, published: Published, grid: Grid, measured: bool) -> I
     yield from (f"{_names(grid, places)}: {'; '.join(said)}." for places, said in remarks.items() if said != [""])
     yield from layout.notes
     if measured:
-        yield (
-            f"{MEASURED}: success rate in % and its 95 % interval, Wilson's for one task, over several that of their "
-            "episodes resampled within each task. Footnotes say n and what differs from the paper."
-        )
+        yield f"{MEASURED}: {COSTS if shows_costs(layout) else RATES}"
 
 
 def _spread(grid: Grid, words: Callable[[Number], Iterable[T]]) -> dict[T, set[Place]]:

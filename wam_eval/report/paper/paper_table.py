@@ -1,4 +1,4 @@
-"""A table of a paper with the numbers as printed, and runs of ours beside them."""
+"""A table of a paper with the numbers as printed, and runs or benches of ours beside them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from itertools import groupby
 from wam_eval.analysis.frame import RunData
 from wam_eval.analysis.published import Number, Paper, Published
 from wam_eval.analysis.verdict import Estimate
+from wam_eval.bench.record import Bench
+from wam_eval.report.paper.costs import DECIMALS, CostRow, cost_rows, decimal
 from wam_eval.report.paper.grid import Grid, Line, fill
 from wam_eval.report.paper.layout import Layout
 from wam_eval.report.paper.measured import Asked, measure
@@ -56,7 +58,7 @@ class Row:
     Attributes:
         cells: the label first.
         section: heading above it.
-        measured: whether it is a run of ours.
+        measured: whether it is ours.
         over_all: whether it is over all tasks, in a table whose other rows are tasks.
     """
 
@@ -87,16 +89,19 @@ class PaperTable:
     footnotes: Mapping[str, str] = field(default_factory=dict)
 
 
-def paper_table(layout: Layout, published: Published, runs: Sequence[RunData] = ()) -> PaperTable:
+def paper_table(
+    layout: Layout, published: Published, runs: Sequence[RunData] = (), benches: Sequence[Bench] = ()
+) -> PaperTable:
     """Fill a layout; pure.
 
     Args:
         layout: which number stands where.
         published: its citable numbers are shown, as printed.
         runs: become further rows, or further columns where the rows are tasks.
+        benches: become further rows of a table of costs.
 
     Raises:
-        UserError: the layout does not fit the numbers, or a run does not fit the table.
+        UserError: the layout does not fit the numbers, or a run or a bench does not fit the table.
     """
     grid = fill(layout, published)
     bold, underlined = _marks(grid, layout.best)
@@ -122,11 +127,14 @@ def paper_table(layout: Layout, published: Published, runs: Sequence[RunData] = 
         groups=tuple(Group(text, span) for text, span in [("", 1), *spans]) if any(text for text, _ in spans) else (),
         headings=(layout.corner, *(column.text for column in grid.columns)),
         rows=tuple(rows),
-        notes=tuple(notes(layout, published, grid, measured=bool(runs))),
+        notes=tuple(notes(layout, published, grid, measured=bool(runs or benches))),
     )
     for run in runs:
         with_run = _with_columns if grid.by_task else _with_row
         table = with_run(table, grid, layout, published.papers[layout.paper], run)
+    for bench in benches:
+        for costs in cost_rows(bench, {str(column.fields.get("metric")) for column in grid.columns}):
+            table = _with_costs(table, grid, costs)
     return table
 
 
@@ -163,8 +171,21 @@ def _with_row(table: PaperTable, grid: Grid, layout: Layout, paper: Paper, run: 
     found = measure(run, layout, grid, paper, asked)
     footnotes, letters = _lettered(table.footnotes, found.footnotes)
     rates = [_rate(rate, numbers) for rate, numbers in zip(found.rates, zip(*grid.numbers, strict=True), strict=True)]
+    return _with_measured(table, Cell(_one_line(run.card.policy.title), letters=letters), rates, footnotes)
+
+
+def _with_costs(table: PaperTable, grid: Grid, costs: CostRow) -> PaperTable:
+    footnotes, letters = _lettered(table.footnotes, costs.footnotes)
+    cells = [
+        Cell(costs.facts.get(column.fact, DASH)) if column.fact else _cost(costs, grid.address(column)["metric"])
+        for column in grid.columns
+    ]
+    return _with_measured(table, Cell(_one_line(costs.label), letters=letters), cells, footnotes)
+
+
+def _with_measured(table: PaperTable, label: Cell, cells: Sequence[Cell], footnotes: Mapping[str, str]) -> PaperTable:
     section = "" if table.rows[-1].measured else MEASURED
-    row = Row((Cell(_one_line(run.card.policy.title), letters=letters), *rates), section, measured=True)
+    row = Row((label, *cells), section, measured=True)
     return replace(table, rows=(*table.rows, row), footnotes=footnotes)
 
 
@@ -198,6 +219,11 @@ def _rate(rate: Estimate | None, beside: Sequence[Number | None]) -> Cell:
     digits = max((-int(number.value.as_tuple().exponent) for number in beside if number), default=1)
     text, low, high = (f"{100 * x:.{min(2, max(1, digits))}f}" for x in (rate.rate, rate.low, rate.high))
     return Cell(text, 100 * rate.rate, f"[{low}, {high}]", 100 * rate.low, 100 * rate.high, rate.trials)
+
+
+def _cost(costs: CostRow, metric: str) -> Cell:
+    value = costs.values.get(metric)
+    return Cell(DASH) if value is None else Cell(decimal(value, DECIMALS[metric]), value)
 
 
 def _lettered(footnotes: Mapping[str, str], texts: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -17,7 +17,7 @@ TEMPLATES = "reports/templates"
 
 def markdown(table: PaperTable) -> str:
     """A pipe table as GitHub shows it, its title above and its notes below."""
-    headings = [f"{_escaped(g.text)}{_raised(g.letters)} {_escaped(text)}".strip() for g, text in _columns(table)]
+    headings = [f"{_escaped(g.text)}{_raised(g.letters)} {_escaped(text)}".strip() for g, text in columns_of(table)]
     blank = [""] * (len(headings) - 1)
     lines = [f"**{_escaped(table.title)}**", "", _piped(headings), _piped([":---", *(":---:" for _ in blank)])]
     for row in table.rows:
@@ -48,7 +48,7 @@ def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _columns(table: PaperTable) -> list[tuple[Group, str]]:
+def columns_of(table: PaperTable) -> list[tuple[Group, str]]:
     """The group and the heading of each column."""
     groups = [group for group in table.groups for _ in range(group.span)] or [Group("", 1)] * len(table.headings)
     return list(zip(groups, table.headings, strict=True))
@@ -58,7 +58,7 @@ def comma_separated(table: PaperTable) -> str:
     """One line per row; ``low``, ``high`` and ``n`` follow each column that has rates of ours, footnotes come last."""
     ours = [any(row.cells[j].n for row in table.rows) for j in range(len(table.headings))]
     headings = ["Section"]
-    for (group, text), our in zip(_columns(table), ours, strict=True):
+    for (group, text), our in zip(columns_of(table), ours, strict=True):
         heading = f"{group.text} {text}".strip()
         headings += [heading, *(f"{heading} {what}" for what in ("low", "high", "n") if our)]
     out = io.StringIO()

@@ -1,8 +1,9 @@
 """One built LIBERO scene: official environment class, reset the cheap way, observed only when asked.
 
 The reset. An official evaluation builds an environment, seeds numpy's global generator and makes a hard reset, which
-parses and compiles the whole scene again. A soft reset gives the same state to the bit, provided that three
-things are put back by hand: the gripper's command, the sites' colours, and LIBERO's list of property initialisers.
+parses and compiles the whole scene again. A soft reset gives the same state to the bit, provided that four
+things are put back by hand: the gripper's command, the sites' colours, the fixtures, on which objects may be placed
+before they are placed themselves, and LIBERO's list of property initialisers.
 That list grows at every hard reset and each entry draws from the generator, so that with one seed the first,
 second and third reset of an environment place the fixtures differently. Here every episode starts as after the
 **first hard reset of a fresh environment**: the list holds the entries of the construction and of that reset.
@@ -14,6 +15,7 @@ substeps. The scene takes its pictures at that same instant, and only in the ste
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from robosuite.utils.errors import RandomizationError
 from robosuite.utils.observables import Observable, sensor
 
 from wam_eval.observation import Privileged
-from wam_eval.sim.libero.package import bddl_file, import_envs
+from wam_eval.sim.libero.package import import_envs
 from wam_eval.sim.libero.privileged import privileged_state
 from wam_eval.sim.libero.render import Renderer
 
@@ -41,19 +43,21 @@ class Scene:
     """A task's environment, kept for all its episodes.
 
     Args:
-        suite, task_name: which task.
+        bddl: file of the task.
         assets: LIBERO asset tree; must be the same for all scenes of a process.
         resolution: height and width of the pictures in pixels.
         control_hz: control steps per simulated second.
+        arena: arguments of LIBERO's environment class that put another room around the task.
     """
 
-    def __init__(self, suite: str, task_name: str, assets: Path, resolution: int, control_hz: int) -> None:
+    def __init__(
+        self, bddl: Path, assets: Path, resolution: int, control_hz: int, arena: Mapping[str, Any] | None = None
+    ) -> None:
         problems = import_envs(assets)
         from libero.libero.envs.bddl_utils import get_problem_info
 
-        path = str(bddl_file(suite, task_name))
-        self.env = problems[get_problem_info(path)["problem_name"]](
-            path,
+        self.env = problems[get_problem_info(str(bddl))["problem_name"]](
+            str(bddl),
             robots=["Panda"],
             controller_configs=load_controller_config(default_controller="OSC_POSE"),
             initialization_noise=None,
@@ -63,6 +67,7 @@ class Scene:
             control_freq=control_hz,
             ignore_done=True,
             hard_reset=False,
+            **(arena or {}),
         )
         self._control_hz = control_hz
         self._resolution = resolution
@@ -71,15 +76,16 @@ class Scene:
         self._images: dict[str, NDArray[np.uint8]] = {}
         self._initialisers = list(self.env.object_property_initializers)
         self._site_rgba = self.env.sim.model.site_rgba.copy()
+        self._fixtures = {fixture.root_body: _declared_pose(fixture) for fixture in self.env.fixtures}
         self._add_camera()
 
     def reset(self, seed: int) -> None:
         """Reset as the first hard reset of a fresh environment would, with ``seed`` for numpy's global state."""
         env = self.env
         env.object_property_initializers[:] = self._initialisers * 2
-        env.sim.model.site_rgba[:] = self._site_rgba
         np.random.seed(seed)
         while True:
+            self._put_back()
             try:
                 env.reset()
                 break
@@ -146,6 +152,14 @@ class Scene:
             self._renderer.close()
         self.env.close()
 
+    def _put_back(self) -> None:
+        """The compiled model as it was before any reset."""
+        model = self.env.sim.model
+        model.site_rgba[:] = self._site_rgba
+        for name, pose in self._fixtures.items():
+            body = model.body_name2id(name)
+            model.body_pos[body], model.body_quat[body] = pose
+
     def _add_camera(self) -> None:
         """Register an observable that never measures anything but renders when it is sampled and armed.
 
@@ -156,7 +170,7 @@ class Scene:
         @sensor(modality="render")
         def look(_: dict[str, Any]) -> float:
             for camera in self._armed:
-                self._images[camera] = self._picture(camera)
+                self._images[camera] = np.ascontiguousarray(self._picture(camera)[::-1, ::-1])
             return 0.0
 
         for name, observable in self.env._observables.items():
@@ -164,10 +178,10 @@ class Scene:
         self.env.add_observable(Observable("render_when_armed", look, sampling_rate=self._control_hz))
 
     def _picture(self, camera: str) -> NDArray[np.uint8]:
+        """uint8 (H, W, 3), the bottom row first, as robosuite gives it."""
         if self._renderer is None:
             self._renderer = Renderer(self.env.sim.model._model, self._resolution, self._resolution)
-        picture = self._renderer.picture(self.env.sim.data._data, camera)
-        return np.ascontiguousarray(picture[::-1, ::-1])
+        return self._renderer.picture(self.env.sim.data._data, camera)
 
 
 class _Forwarded:
@@ -183,6 +197,13 @@ class _Forwarded:
 
     def forward(self) -> None:
         """Nothing: the environment has just done it."""
+
+
+def _declared_pose(fixture: Any) -> tuple[list[float], list[float]]:
+    """Position and quaternion of a fixture in its MJCF, where a compiled scene has it until its first reset."""
+    body = fixture.get_obj()
+    position, quaternion = body.get("pos", "0 0 0"), body.get("quat", "1 0 0 0")
+    return [float(number) for number in position.split()], [float(number) for number in quaternion.split()]
 
 
 def _sha256(array: NDArray[np.float64]) -> str:

@@ -6,8 +6,9 @@ import contextlib
 import ctypes
 import gc
 import pickle
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from wam_eval.episode import Episode
 from wam_eval.observation import Film, Observation, Progress, Request
 from wam_eval.sim.libero.init_states import read_init_states
-from wam_eval.sim.libero.package import init_states_file
+from wam_eval.sim.libero.package import bddl_file, init_states_file
 from wam_eval.sim.libero.scene import Scene
 from wam_eval.sim.libero.snapshot import restore_snapshot, take_snapshot
 from wam_eval.sim.simulator import Simulator
+
+SomeScene = TypeVar("SomeScene", bound=Scene)
 
 
 class LiberoSimulator(Simulator):
@@ -36,7 +39,7 @@ class LiberoSimulator(Simulator):
         self._resolution = int(settings["resolution"])
         self._control_hz = int(settings["control_hz"])
         self._scene: Scene | None = None
-        self._scene_name = ""
+        self._scene_name: Hashable = None
         self._init_states = np.empty((0, 0))
         self._episode: Episode | None = None
         self._steps = 0
@@ -45,12 +48,10 @@ class LiberoSimulator(Simulator):
 
     def load(self, episode: Episode, request: Request) -> Observation:
         """See :meth:`Simulator.load`. Whether the goal holds while settling is ignored, as official code does."""
-        scene = self._build(episode)
-        if not 0 <= episode.index < len(self._init_states):
-            raise ValueError(f"{episode.key}: the task has {len(self._init_states)} initial states")
+        scene, state = self._prepare(episode)
         self._episode, self._steps, self._success = episode, 0, False
         scene.reset(episode.seed)
-        scene.set_init_state(self._init_states[episode.index], () if self._settle_steps else request.cameras)
+        scene.set_init_state(state, () if self._settle_steps else request.cameras)
         for step in range(self._settle_steps):
             last = step == self._settle_steps - 1
             scene.step(self._settle_action, request.cameras if last else ())
@@ -108,15 +109,24 @@ class LiberoSimulator(Simulator):
             with contextlib.suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)
 
-    def _build(self, episode: Episode) -> Scene:
-        if self._scene and self._scene_name == episode.scene:
-            return self._scene
-        self.close()
+    def _prepare(self, episode: Episode) -> tuple[Scene, NDArray[np.float64]]:
+        """The scene of an episode and its initial state, float64 (d,)."""
         names = (episode.suite, episode.task_name)
-        self._init_states = read_init_states(init_states_file(*names))
-        self._scene = Scene(*names, self._assets, self._resolution, self._control_hz)
-        self._scene_name = episode.scene
-        return self._scene
+        if self._scene_name != episode.scene:
+            self._init_states = read_init_states(init_states_file(*names))
+        if not 0 <= episode.index < len(self._init_states):
+            raise ValueError(f"{episode.key}: the task has {len(self._init_states)} initial states")
+        scene = self._keep(
+            episode.scene, lambda: Scene(bddl_file(*names), self._assets, self._resolution, self._control_hz)
+        )
+        return scene, self._init_states[episode.index]
+
+    def _keep(self, name: Hashable, build: Callable[[], SomeScene]) -> SomeScene:
+        """The scene of that name, built if the last one is another."""
+        if not self._scene or self._scene_name != name:
+            self.close()
+            self._scene, self._scene_name = build(), name
+        return cast("SomeScene", self._scene)
 
     def _current(self) -> tuple[Scene, Episode]:
         if not self._scene or not self._episode:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from wam_eval import catalog
 from wam_eval.errors import UserError, unknown
-from wam_eval.runner.plan import select_tasks
+from wam_eval.runner.choice import select_tasks
 from wam_eval.sim.installation import find_installation
 from wam_eval.sim.robotwin.checkout import BadCheckout, open_checkout
 from wam_eval.sim.robotwin.exchange import import_seeds
 from wam_eval.sim.robotwin.installed import VARIABLE, RoboTwinInstallation, verify
 from wam_eval.sim.robotwin.manifest import Manifest
+from wam_eval.sim.upstream import clone, fetch_archive
 
 REPOSITORY = "https://github.com/RoboTwin-Platform/RoboTwin"
 COMMIT = "bf44be51cf5717a5595ce59447f2cf5263d2aa95"
@@ -87,18 +85,11 @@ def setup(target: Path) -> str:
     if not (target / "envs" / "_base_task.py").is_file():
         if target.is_dir() and any(target.iterdir()):
             raise UserError(f"{target} holds something else than RoboTwin, or half of it: name another --target")
-        _git("clone", "--filter=blob:none", "--no-checkout", REPOSITORY, str(target))
-        _git("-C", str(target), "checkout", "--quiet", COMMIT)
+        clone(REPOSITORY, COMMIT, target, VARIABLE)
     for archive in _ARCHIVES:
-        if not (target / "assets" / archive.removesuffix(".zip")).is_dir():
-            folder = target / "assets"
-            given = folder / archive  # by hand, where the hub cannot be reached
-            if given.is_file():
-                _unpack(given, folder)
-            else:
-                downloaded = _download(archive, folder)
-                _unpack(downloaded, folder)
-                downloaded.unlink()
+        folder = target / "assets"
+        if not (folder / archive.removesuffix(".zip")).is_dir():
+            fetch_archive(HUB_DATASET, archive, folder, folder / archive.removesuffix(".zip"))
     update = target / "script" / "update_embodiment_config_path.py"
     subprocess.run([sys.executable, str(update)], cwd=target, check=False)  # for curobo alone
     try:
@@ -134,41 +125,3 @@ def _rows(manifest: Manifest, tasks: list[str]) -> list[Row]:
         }
         for task in tasks
     ]
-
-
-def _git(*arguments: str) -> None:
-    try:
-        subprocess.run(["git", *arguments], check=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"})
-    except FileNotFoundError as error:
-        raise UserError("git is not installed") from error
-    except subprocess.CalledProcessError as error:
-        raise UserError(
-            f"git {arguments[0]} failed. Clone {REPOSITORY} where the network allows, check out {COMMIT}, and set "
-            f"{VARIABLE} to the folder"
-        ) from error
-
-
-def _download(archive: str, folder: Path) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(HUB_DATASET, archive, repo_type="dataset", local_dir=folder))
-    except Exception as error:  # whatever a hub, its client or a proxy does
-        raise UserError(
-            f"{archive} of the data set {HUB_DATASET} cannot be downloaded: {error}\nDownload it where the network "
-            f"allows, put it into {folder}, and type this command again"
-        ) from error
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack, whole or not at all."""
-    temporary = folder / f"{archive.stem}.unpacking"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(archive) as content:
-            content.extractall(temporary)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive} is broken: {error}. Remove it, and type this command again") from error
-    inner = temporary / archive.stem
-    (inner if inner.is_dir() else temporary).replace(folder / archive.stem)
-    shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,25 @@
+"""Fixtures of LIBERO-Plus's tests: a made-up copy of its data as the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sim.libero_plus.made_up import expect_made_up, write_copy
+from wam_eval.sim.libero_plus.manifest import read_manifest
+from wam_eval.sim.libero_plus.root import ASSETS_VARIABLE, VARIABLE
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that holds ``bddl_files`` of a made-up copy, which the variable names."""
+    data = write_copy(tmp_path / "LIBERO-plus")
+    expect_made_up(monkeypatch)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "LIBERO-plus"))
+    monkeypatch.delenv(ASSETS_VARIABLE, raising=False)
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
+    read_manifest.cache_clear()
+    yield data
+    read_manifest.cache_clear()

@@ -1,0 +1,107 @@
+"""LIBERO-Plus as installed on this machine: a user's copy of its data beside the installed LIBERO."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wam_eval.catalog import BenchmarkCard, SuiteCard, TaskCard
+from wam_eval.episode import Episode
+from wam_eval.protocol import AssetsCard, Protocol
+from wam_eval.sim.installation import Installation, package_versions
+from wam_eval.sim.libero import PACKAGES
+from wam_eval.sim.libero.assets import Assets
+from wam_eval.sim.libero.assets import find_assets as find_libero_assets
+from wam_eval.sim.libero_plus.manifest import Manifest, PlusTask, read_manifest
+from wam_eval.sim.libero_plus.root import NO_ASSETS, find_assets, find_data
+from wam_eval.sim.process import SimulatorSpec
+
+
+@dataclass(frozen=True)
+class LiberoPlusInstallation(Installation):
+    """LIBERO-Plus on this machine.
+
+    Attributes:
+        manifest: its tasks.
+        complete: whether the archive of assets is here.
+    """
+
+    manifest: Manifest
+    complete: bool
+
+    def spec(self, settings: Mapping[str, Any], *, pictures: bool = True) -> SimulatorSpec:
+        """See :meth:`Installation.spec`; which sentence is read is no matter of the simulator."""
+        plain = {name: value for name, value in settings.items() if name != "prompt"}
+        return super().spec(plain, pictures=pictures)
+
+    def listed(self, name: str, card: SuiteCard) -> SuiteCard:
+        """See :meth:`Installation.listed`."""
+        del name
+        return card.model_copy(update={"tasks": tuple(map(self._card, self.manifest.suites[str(card.base)]))})
+
+    def settled(self, episodes: list[Episode], protocol: Protocol) -> list[Episode]:
+        """The episodes with the sentences that the protocol asks for."""
+        prompt = protocol.settings["prompt"]
+        sentences = {
+            task.variation.name: getattr(task.prompts, prompt)
+            for tasks in self.manifest.suites.values()
+            for task in tasks
+        }
+        return [replace(episode, instruction=sentences[episode.task_name]) for episode in episodes]
+
+    def _card(self, task: PlusTask) -> TaskCard:
+        return TaskCard.model_construct(
+            name=task.variation.name,
+            instruction=task.prompts.base,
+            condition=task.condition,
+            scene=task.scene,
+            not_run="" if self.complete or not task.needs_assets else NO_ASSETS,
+        )
+
+
+def find_copy(card: BenchmarkCard) -> LiberoPlusInstallation:
+    """A user's copy of LIBERO-Plus and the installed LIBERO.
+
+    Raises:
+        UserError: one of them is missing or broken.
+    """
+    data = find_data(card.assets)
+    extra = find_assets(data)
+    manifest = read_manifest(data)
+    libero = find_libero_assets()
+    return LiberoPlusInstallation(
+        simulator="wam_eval.sim.libero_plus.simulator:LiberoPlusSimulator",
+        python=card.python or sys.executable,
+        settings={"assets": str(libero.path), "root": str(data), "plus_assets": str(extra) if extra else None},
+        versions=package_versions((*PACKAGES, "scipy"), card.python),  # scipy blurs the pictures of the noise tasks
+        assets=_assets(libero, data, manifest, extra),
+        manifest=manifest,
+        complete=extra is not None,
+    )
+
+
+def _assets(libero: Assets, data: Path, manifest: Manifest, extra: Path | None) -> AssetsCard:
+    """LIBERO's assets, LIBERO-Plus's data and, where it is here, its archive, of which names and sizes are hashed."""
+    said = [f"LIBERO-Plus in {data}" + ("" if manifest.official else ", which is not upstream's of 2026-01-21")]
+    said.append(f"its assets in {extra}" if extra else "without its assets")
+    said += [
+        f"{task.variation.suite} id {task.number} has no instruction in its BDDL file and gets its base task's"
+        for task in manifest.corrupted
+    ]
+    parts = [libero.card.digest, manifest.digest, *([_listing(extra)] if extra else [])]
+    return AssetsCard(
+        kind=libero.card.kind if manifest.official or libero.card.kind == "stand-in" else "partial",
+        digest=hashlib.sha256("\0".join(parts).encode()).hexdigest(),
+        detail=f"{libero.card.detail}; {'; '.join(said)}",
+    )
+
+
+def _listing(folder: Path) -> str:
+    """SHA-256 over the names and sizes of all files, since reading gigabytes at every start would not do."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = (f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
