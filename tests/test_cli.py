@@ -17,7 +17,13 @@ def wam_eval(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         [sys.executable, "-m", "wam_eval.cli", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "COLUMNS": "200", "WAM_EVAL_LIBERO_ASSETS": "stand-in", **environment},
+        env={
+            **os.environ,
+            "COLUMNS": "200",
+            "WAM_EVAL_LIBERO_ASSETS": "stand-in",
+            "WAM_EVAL_LIBERO_PLUS_ROOT": "",
+            **environment,
+        },
     )
 
 
@@ -55,6 +61,13 @@ RUN = ("run", "--suite", "toy", "--policy", "push")
         (("report", "nothing"), "unknown run 'nothing'"),
         (("list", "suits"), "unknown thing to list 'suits': did you mean suites"),
         (("list", "tasks", "--suite", "nope"), "unknown suite 'nope'"),
+        ((*RUN, "--dimensions", "camera"), "the tasks of toy have no dimensions"),
+        ((*RUN, "--difficulty", "1-3"), "the tasks of toy have no difficulty"),
+        ((*RUN, "--sample", "20"), "a sample of 20: give the share"),
+        ((*RUN, "--prompt", "base"), "unknown setting of this benchmark 'prompt'"),
+        (("run", "--suite", "libero_plus", "--policy", "hold"), "type `wam-eval setup libero_plus`"),
+        (("drop", "nothing", "at all"), "unknown run 'nothing'"),
+        (("setup", "libero-plus"), "unknown benchmark to set up 'libero-plus': did you mean libero_plus"),
     ],
 )
 def test_a_mistake_is_one_message(runs: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -14,7 +14,7 @@ from wam_eval.bench.command import BenchRequest, batch_sizes, run_bench
 from wam_eval.bench.measure import WARM_UP
 from wam_eval.bench.record import Bench, read_bench
 from wam_eval.bench.tables import tables_of
-from wam_eval.cli import console
+from wam_eval.commands.terminal import console
 from wam_eval.errors import UserError
 
 

@@ -104,6 +104,12 @@ def coverage_of(frame: pd.DataFrame) -> str | None:
     return f"coverage {frame['counts'].mean():.1%}: {listed}"
 
 
+def reasons_not_run(frame: pd.DataFrame, most: int = 5) -> list[str]:
+    """The commonest reasons why some of these episodes were not run, in words."""
+    reasons = Counter(frame.loc[frame["outcome"] == Outcome.NOT_RUN.value, "error"])
+    return [f"not run: {reason} (episodes: {count})" for reason, count in reasons.most_common(most)]
+
+
 def mixtures(card: RunCard, suites: Iterable[str]) -> list[str]:
     """Fields of the protocol that suites of one benchmark must share to be averaged, and do not."""
     said = []

@@ -129,6 +129,23 @@ def test_clean_and_randomized_and_dimensions_appear_only_where_they_were_played(
     assert "camera-3" in episodes_in(second)["text"]["condition"]["values"]
 
 
+def test_dimensions_that_were_not_run_are_shown_with_the_reason(runs: Path, tmp_path: Path) -> None:
+    conditions = {"libero_plus_goal": ["camera-1", "noise-3", "light-2"]}
+    plus = card_of("p", {"libero_plus_goal": 3}, 1, "libero_plus", conditions)
+    camera, noise, light = records_of(plus, np.array([True, False, True]))
+    lacking = light.model_copy(update={"outcome": Outcome.NOT_RUN, "error": "needs what is not here"})
+    write_run(plus, [camera, noise, lacking])
+    page = write_report(["p"], tmp_path / "p").read_text(encoding="utf-8")
+    assert "not run: needs what is not here (episodes: 1)" in page
+    rows = section(page, "dimensions").partition("<tbody>")[2]
+    assert "0 of 1" in rows.partition("<td>light</td>")[2].partition("</tr>")[0]
+    assert "of" not in rows.partition("<td>camera</td>")[2].partition("</tr>")[0]
+    assert "2 of 3" in rows.partition("total (tasks)</td>")[2].partition("</tr>")[0]
+    assert "<b>" not in rows.partition("mean of dimensions</td>")[2].partition("</tr>")[0], (
+        "of three dimensions, not two"
+    )
+
+
 def test_tasks_of_both_conditions_stand_in_one_row() -> None:
     card = card_of("r", {"robotwin_clean": 3, "robotwin_randomized": 3}, 4, "robotwin", ROBOTWIN)
     run = run_data(card, simulate(card))

@@ -31,7 +31,7 @@ ROBOT = "_view_0_0_100_0_0_initstate_355"
 LANGUAGE = "_language_7_view_0_0_100_0_0_initstate_0"
 NOISE = "_view_0_0_100_0_0_initstate_0_noise_43"
 LAYOUT = "_level3_sample1"
-VARIANTS = (CAMERA, ROBOT, LANGUAGE, NOISE, "_view_0_0_100_0_0_initstate_12")
+VARIANTS = (CAMERA, ROBOT, LANGUAGE, NOISE)
 
 Start = Callable[..., SimulatorProcess]
 
@@ -47,11 +47,13 @@ def start(tmp_path: Path, copy: Path, standins: Path) -> Iterator[Start]:
     """Starts simulator processes on stand-ins and a made-up copy of LIBERO-Plus, and ends them after the test."""
     with ExitStack() as stack:
 
-        def start(simulator: str = OURS, archive: Path | None = None, root: Path = copy) -> SimulatorProcess:
+        def start(
+            simulator: str = OURS, archive: Path | None = None, root: Path = copy, settle_steps: int = 2
+        ) -> SimulatorProcess:
             settings = {
                 **catalog.load_benchmark("libero").protocols["openvla"].settings,
                 **{"assets": str(standins), "root": str(root), "plus_assets": str(archive) if archive else None},
-                "resolution": 64,
+                **{"resolution": 64, "settle_steps": settle_steps},
             }
             spec = SimulatorSpec(simulator, settings, environment={"MUJOCO_GL": choose_renderer().name})
             return stack.enter_context(SimulatorProcess(spec, tmp_path / "simulator.log"))
@@ -103,7 +105,7 @@ def test_the_order_of_tasks_does_not_show(start: Start) -> None:
             alone[ending] = play(simulator, ending)
     assert len({picture for _, picture in alone.values()}) == len(VARIANTS)
     one = start()
-    order = random.Random(1).choices(VARIANTS, k=12) + list(VARIANTS)
+    order = random.Random(1).choices(VARIANTS, k=4) + list(VARIANTS)
     assert all(play(one, ending) == alone[ending] for ending in order)
 
 
@@ -118,7 +120,7 @@ def test_language_and_noise_change_nothing_in_the_scene(start: Start) -> None:
 
 def test_a_robot_task_begins_as_its_base_task_and_turns(start: Start) -> None:
     """The initial state puts the arm back; what stays is the orientation that the controller wants."""
-    simulator, seen = start(), {}
+    simulator, seen = start(settle_steps=10), {}
     for ending in (LANGUAGE, ROBOT):
         seen[ending] = simulator.load(episode(ending), NOTHING).state
     assert np.abs(seen[ROBOT][:3] - seen[LANGUAGE][:3]).max() < 0.05

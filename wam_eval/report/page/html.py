@@ -171,23 +171,26 @@ class Page:
     def dimensions(self) -> dict[str, Any] | None:
         """LIBERO-Plus by dimension, and by difficulty."""
         every = [name for name in CONDITIONS["libero_plus"] if name != "total"]
-        found, levels = [], []
+        total_name, mean_name = sections.TOTALS
+        found, levels, planned = [], [], {}
         for run, label in zip(self.runs, self.labels, strict=True):
             values = sections.estimates(run, "condition", benchmark="libero_plus")
             total = sections.overall(run, "libero_plus").estimate if values else None
             if total is not None:
-                parts = [values[name] for name in every if name in values]
-                mean = {"mean of dimensions": Estimate.mean(parts)} if parts else {}
-                found.append((label, {**values, "total (tasks)": total, **mean}))
+                planned[label] = sections.planned_by_dimension(run)
+                missing = planned[label].keys() - values.keys() - set(sections.TOTALS)
+                mean = {} if missing else {mean_name: Estimate.mean(list(values.values()))}
+                found.append((label, {**values, total_name: total, **mean}))
                 levels.append((label, sections.estimates(run, ["condition", "difficulty"], benchmark="libero_plus")))
         if not found:
             return None
         names = [name for name in every if any(name in values for _, values in found)]
-        whole = [*names, "total (tasks)", "mean of dimensions"]
+        whole = [*names, *sections.TOTALS]
         graded = [name for name in names if any(name == dimension for _, values in levels for dimension, _ in values)]
         return {
-            "names": whole,
+            "names": [name for name in (*every, *sections.TOTALS) if any(name in of for of in planned.values())],
             "runs": found,
+            "planned": planned,
             "svg": self.plot("libero_plus-dimensions", plots.dimensions(whole, found, self.colours)),
             "levels": self.plot("libero_plus-difficulty", plots.difficulty(levels, graded, self.colours))
             if graded

@@ -10,11 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wam_eval.analysis.frame import RunData, tasks_left_out
+from wam_eval.analysis.frame import RunData, reasons_not_run, tasks_left_out
 from wam_eval.analysis.published import CONDITIONS
 from wam_eval.analysis.statistics import mean_of_rates, stratified_bootstrap
 from wam_eval.protocol import Protocol, differences, flatten
 from wam_eval.report.tables import not_comparable
+
+TOTALS = ("total (tasks)", "mean of dimensions")
+"""The two ways to sum up LIBERO-Plus's dimensions."""
 
 
 class Estimate(NamedTuple):
@@ -117,7 +120,7 @@ def headline(run: RunData, label: str) -> dict[str, Any]:
         "coverage": float(run.frame["counts"].mean()) if len(run.frame) else 0.0,
         "overall": [(benchmark, *overall(run, benchmark)) for benchmark in benchmarks_of([run])],
         "official": not not_official(run),
-        "warnings": [*not_official(run), *run.problems, *([left_out] if left_out else [])],
+        "warnings": [*not_official(run), *run.problems, *reasons_not_run(run.frame), *([left_out] if left_out else [])],
     }
 
 
@@ -125,6 +128,13 @@ def not_official(run: RunData) -> list[str]:
     """A sentence for each kind of assets that is not the official one."""
     kinds = sorted({p.assets.kind for p in run.card.protocols.values() if not p.publishable})
     return [f"Played with {not_comparable(kind)}" for kind in kinds]
+
+
+def planned_by_dimension(run: RunData) -> dict[str, int]:
+    """LIBERO-Plus's episodes that were planned, by dimension, and all of them under the names of both totals."""
+    mine = run.frame[run.frame["benchmark"] == "libero_plus"]
+    planned = {str(name): int(count) for name, count in mine.groupby("condition").size().items()}
+    return {**planned, **dict.fromkeys(TOTALS, len(mine))}
 
 
 def suite_rows(runs: Sequence[RunData]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wam_eval.analysis.frame import RunData
+from wam_eval.analysis.frame import RunData, reasons_not_run
 from wam_eval.analysis.published import CONDITIONS, Paper
 from wam_eval.analysis.unpaired import check_beside_published, episodes_per_task, protocol_differences, unknown_of
 from wam_eval.analysis.verdict import Estimate, estimate, mean_of_conditions
@@ -114,9 +114,12 @@ def _footnotes(run: RunData, chosen: pd.DataFrame, paper: Paper, expected: dict[
     if few:
         yield "; ".join(few)
     yield from run.problems
+    yield from reasons_not_run(chosen)
     if {"libero_plus"} == set(chosen["benchmark"]) and chosen["counts"].any():
         mean = f"{100 * mean_of_conditions(chosen):.1f}"
-        yield f"over all dimensions: task-weighted; the mean of the dimensions is {mean}"
+        counted, all_of = chosen.loc[chosen["counts"], "condition"].nunique(), len(CONDITIONS["libero_plus"]) - 1
+        which = "the dimensions" if counted == all_of else f"those dimensions that count ({counted} of {all_of})"
+        yield f"over all dimensions: task-weighted; the mean of {which} is {mean}"
     for benchmark, episodes in chosen.groupby("benchmark"):
         mine = {suite: p for suite, p in protocols.items() if run.card.benchmarks[suite] == benchmark}
         yield from _against_paper(str(benchmark), mine, paper, episodes)

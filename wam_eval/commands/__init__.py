@@ -1,0 +1,1 @@
+"""Commands, by what they are about: they parse, call and print. No logic."""
