@@ -4,7 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_eval.nn.masks import actions_unseen, first_frame_causal  # noqa: E402
+from tests.nn.causal import first_frame_causal  # noqa: E402
+from wam_eval.nn.masks import actions_unseen  # noqa: E402
 
 
 def drawn(mask):

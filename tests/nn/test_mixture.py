@@ -4,9 +4,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.nn.causal import first_frame_causal  # noqa: E402
 from wam_eval.nn.attention import KeyValue  # noqa: E402
 from wam_eval.nn.block import Block  # noqa: E402
-from wam_eval.nn.masks import actions_unseen, first_frame_causal  # noqa: E402
+from wam_eval.nn.masks import actions_unseen  # noqa: E402
 from wam_eval.nn.mixture import Stream, continued, joint, layer, prefill  # noqa: E402
 from wam_eval.nn.rotary import Rotation, rotation_1d, rotation_3d  # noqa: E402
 

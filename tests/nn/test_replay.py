@@ -21,17 +21,21 @@ def staged(inputs, watch):
         return [total.cumsum(-1), y]
 
 
-def batch(rows, seed):
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def batch(rows, seed, device="cpu"):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(rows, 4, generator=generator) for _ in range(2)]
+    return [torch.randn(rows, 4, generator=generator).to(device) for _ in range(2)]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @given(calls=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 99)), min_size=1, max_size=6))
-def test_answers_are_the_functions(calls):
+def test_answers_are_the_functions(device, calls):
     replay = Replay(staged)
-    given_back = [(replay(batch(*call)), call) for call in calls]
+    given_back = [(replay(batch(*call, device)), call) for call in calls]
     for answers, call in given_back:  # kept until the end: a later call must not write into an earlier answer
-        expected = staged(batch(*call), lambda stage: contextmanager(lambda: (yield))())
+        expected = staged(batch(*call, device), lambda stage: contextmanager(lambda: (yield))())
         assert all(torch.equal(answer, wanted) for answer, wanted in zip(answers, expected, strict=True))
 
 
@@ -58,4 +62,4 @@ def test_stages_are_watched_in_order():
         yield
 
     Replay(staged)(batch(3, 0), watch)
-    assert stages == ["first", "second"]
+    assert stages == ["record", "first", "second"]

@@ -56,6 +56,8 @@ def run_bench(request: BenchRequest) -> tuple[Bench, Path]:
     Raises:
         UserError: an option that does not fit the policy, a policy that cannot be made, or too little memory.
     """
+    if request.out and (request.out.is_dir() or not request.out.parent.is_dir()):
+        raise UserError(f"--out {request.out}: not a file in a folder that exists")
     card = catalog.load_policy(request.policy)
     made = arguments_of(card, request.checkpoint, request.benchmark, request.overrides)
     settings = {**_defaults(card), **made}
@@ -63,7 +65,7 @@ def run_bench(request: BenchRequest) -> tuple[Bench, Path]:
     variants = _variants(subject, _which(card, settings, request.accelerate), request.accelerate is None)
     machine = this_machine()
     device = re.sub(r"[^a-z0-9]+", "-", machine.device.partition(" (")[0].lower()).strip("-")
-    parts = (Path(request.policy).stem, request.benchmark, request.overrides.get("size"), device)
+    parts = (Path(request.policy).stem, request.benchmark, *_told(request.overrides), device)
     name = request.out.stem if request.out else "-".join(filter(None, parts))
     bench = Bench(
         name=name,
@@ -118,6 +120,13 @@ def arguments_of(
         card = card.model_copy(update={"checkpoint": None})
     played = benchmark or next(iter(card.benchmarks), "")
     return {**policy_arguments(card, checkpoint, (played,)), **overrides}
+
+
+def _told(overrides: Mapping[str, Any]) -> list[str]:
+    """Replaced settings as parts of a file's name, so that one bench does not overwrite another."""
+    size, steps = overrides.get("size"), overrides.get("steps")
+    random = "random" if overrides.get("random_weights") else None
+    return [part for part in (size, f"{steps}steps" if steps else None, random) if part]
 
 
 def _defaults(card: PolicyCard) -> dict[str, Any]:

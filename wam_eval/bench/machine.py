@@ -19,7 +19,7 @@ def this_machine() -> Machine:
     cuda = _cuda()
     return Machine(
         device=cuda.get_device_name() if cuda else f"CPU ({_processor()})",
-        memory="CUDA memory that torch allocated" if cuda else "resident memory of the process, over its whole life",
+        memory="CUDA memory that torch reserved" if cuda else "resident memory of the process, over its whole life",
         platform=platform.platform(),
         cpus=len(os.sched_getaffinity(0)),
         threads=torch.get_num_threads() if torch else None,
@@ -37,7 +37,7 @@ def reset_peak() -> None:
 def peak_gb() -> float:
     """Peak of the memory in 10^9 bytes: of CUDA where the policy uses it, else of the process."""
     if cuda := _cuda():
-        return cuda.max_memory_allocated() / 1e9
+        return cuda.max_memory_reserved() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts it in KiB
 
 

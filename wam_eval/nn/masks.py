@@ -6,21 +6,6 @@ import torch
 from torch import Tensor
 
 
-def first_frame_causal(frames: int, tokens: int) -> Tensor:
-    """A video's mask: the first frame sees only itself, the later ones see everything.
-
-    Args:
-        frames: latent frames.
-        tokens: tokens per frame.
-
-    Returns:
-        bool (frames * tokens, frames * tokens).
-    """
-    mask = torch.ones(frames * tokens, frames * tokens, dtype=torch.bool)
-    mask[:tokens, tokens:] = False
-    return mask
-
-
 def actions_unseen(video: Tensor, actions: int) -> Tensor:
     """The mask of a video's tokens followed by action tokens: actions see everything, no video token sees an action.
 

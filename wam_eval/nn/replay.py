@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,8 +45,15 @@ class Replay:
         filled = [torch.cat([x, x[-1:].expand(room - rows, *x.shape[1:])]) for x in inputs]
         shapes = tuple(x.shape for x in filled)
         if shapes not in self._recordings:
-            self._recordings[shapes] = _Recording(self._function, filled)
+            with watch("record"):
+                self._recordings[shapes] = _Recording(self._function, filled)
         return [x[:rows].clone() for x in self._recordings[shapes].play(filled, watch)]
+
+
+@lru_cache(maxsize=1)
+def _pool() -> Any:
+    """Memory that all recordings share: they never play at the same time, and what they give is copied at once."""
+    return torch.cuda.graph_pool_handle()
 
 
 class _Recording:
@@ -77,7 +86,7 @@ class _Recording:
             for _ in range(self.WARM_UP):
                 self._function(self._inputs, unwatched)
         torch.cuda.current_stream().wait_stream(side)
-        pool = torch.cuda.graph_pool_handle()
+        pool = _pool()
 
         @contextmanager
         def recorded(stage: str) -> Iterator[None]:

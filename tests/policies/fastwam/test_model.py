@@ -1,5 +1,6 @@
 """The network: its layout is the official checkpoint's, and its video expert is Wan's."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,13 +8,17 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
+from tests.nn.causal import first_frame_causal  # noqa: E402
 from tests.policies.fastwam.scrambled import inputs, scrambled_model  # noqa: E402
-from wam_eval.nn.masks import first_frame_causal  # noqa: E402
 from wam_eval.nn.mixture import Stream, layer  # noqa: E402
 from wam_eval.nn.rotary import rotation_3d  # noqa: E402
 from wam_eval.policies.fastwam.config import full_config, tiny_config  # noqa: E402
 from wam_eval.policies.fastwam.model import FastWAM  # noqa: E402
 
+LAYOUTS = {
+    "libero": "26a622dcb1c39d10d5db31952a09131acb6985ca9ba4403cb5d2e1b91a91d76c",
+    "robotwin": "ef73e5df63b84abbb8cd3c64fe08667f744ff7cf654afaf0f090c6cec5d4eaa0",
+}
 ROBOTS = {"libero": (8, 7, 6_020_673_735), "robotwin": (14, 14, 6_020_688_078)}
 
 
@@ -42,6 +47,16 @@ def test_the_full_models_size(robot):
         model = FastWAM(full_config(state_dim, action_dim))
     assert sum(parameter.numel() for parameter in model.mixtures.parameters()) == expected
     assert sum(parameter.numel() for parameter in model.video.parameters()) == 4_999_787_712
+
+
+@pytest.mark.parametrize("robot, digest", LAYOUTS.items())
+def test_the_full_models_layout_to_a_digest(robot, digest):
+    """The same for whoever has no list of the official layout: a digest of it, taken where the test above passed."""
+    state_dim, action_dim, _ = ROBOTS[robot]
+    with torch.device("meta"):
+        state = FastWAM(full_config(state_dim, action_dim)).state_dict()
+    lines = sorted(f"{name} {tuple(tensor.shape)}" for name, tensor in state.items())
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest
 
 
 def test_the_toy_has_the_same_build():

@@ -18,8 +18,8 @@ from wam_eval.policies.fastwam.provenance import PLAYS, check_trained_for, robot
         ("robotwin_uncond_3cam_384.pt", "robotwin", "first_frame"),
         ("libero_optional_idm_2cam224.pt", "libero", "optional_idm"),
         ("libero_joint_2cam224.safetensors", "libero", "joint"),
-        ("fastwam_libero_idm.pt", "libero", "idm"),
-        ("robotwin_selected_tasks_uncond_3cam_384.pt", "robotwin", "first_frame"),
+        ("fastwam_libero_idm.pt", None, None),
+        ("my_libero_joint_studies/model.pt", None, None),
         ("runs/robotwin_idm_3cam_384_1e-4/2026-05-01_10-00-00/checkpoints/weights/step_010000.pt", "robotwin", "idm"),
         ("libero_joint_2cam224_1e-4/robotwin_uncond_3cam_384.pt", "robotwin", "first_frame"),
         ("step_010000.pt", None, None),
@@ -88,7 +88,7 @@ def test_a_size_of_no_known_robot_tells_the_variant_only(tmp_path: Path) -> None
 @pytest.mark.parametrize("was", PLAYS)
 @pytest.mark.parametrize("variant", ["first_frame", "joint", "idm"])
 def test_a_checkpoint_is_played_as_it_was_trained(robot: str, was: str, variant: str) -> None:
-    path = Path(f"{robot}_{'uncond' if was == 'first_frame' else was}_2cam.pt")
+    path = Path(f"{robot}_{'uncond' if was == 'first_frame' else was}_2cam224.pt")
     if variant == was or (was == "optional_idm" and variant != "joint"):
         check_trained_for(path, robot, variant)
         return
@@ -101,11 +101,9 @@ def test_a_checkpoint_is_played_as_it_was_trained(robot: str, was: str, variant:
 
 
 def test_the_other_robot_is_refused_with_its_policy() -> None:
-    expected = (
-        r"libero_idm\.pt was trained as idm for libero \(says the name libero_idm\.pt\).*POLICY=fastwam-libero-idm\)"
-    )
-    with pytest.raises(UserError, match=expected):
-        check_trained_for(Path("libero_idm.pt"), "robotwin", "idm")
+    with pytest.raises(UserError, match=r"says the name libero_idm_2cam224\.pt.*POLICY=fastwam-libero-idm\)"):
+        check_trained_for(Path("libero_idm_2cam224.pt"), "robotwin", "idm")
+
 
 
 def test_the_configuration_is_named_as_the_source(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st  # noqa: E402
 from tests.policies.fastwam.scrambled import STEPS, draw, inputs, scrambled_model  # noqa: E402
 from wam_eval.policies.fastwam.sampling import Sampler  # noqa: E402
 
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 VARIANTS = ("first_frame", "joint", "idm")
 
 # First action, sum of all actions, and sum of the video's latents, as the official code gives them for the weights and
@@ -79,15 +80,13 @@ def test_the_observed_frame_stays_as_it_is(variant):
         assert torch.equal(sample.video[:, :, :1], latents)
 
 
-def test_fast_wam_can_imagine_without_changing_its_actions():
-    """The video is then the one that inverse dynamics would look at, since no video token sees an action."""
+def test_fast_wam_can_imagine():
+    """Its video is the one that inverse dynamics would look at, since no video token sees an action."""
     model = scrambled_model()
     latents, text, states = inputs()
     context = model.context(text, states)
-    sampler = Sampler(model, "first_frame", STEPS)
-    plain, imagining = (sampler.sample(latents, context, [42], imagine=imagine) for imagine in (False, True))
-    assert torch.equal(plain.actions, imagining.actions)
-    assert torch.allclose(imagining.video, draw("idm", model=model).video, atol=1e-5)
+    video = Sampler(model, "first_frame", STEPS).imagine(latents, context, [42])
+    assert torch.allclose(video, draw("idm", model=model).video, atol=1e-5)
 
 
 def test_everything_that_should_matter_does():
@@ -134,15 +133,20 @@ def test_stages_are_measured():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype, near", [(torch.float32, 1e-5), (torch.bfloat16, 0.035)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_acceleration_changes_nothing_but_speed(variant):
-    """Compiled layers and standing tensors, here on the CPU; twice, since the second call replays."""
-    model = scrambled_model()
-    latents, text, states = inputs(batch=3)
+def test_acceleration_changes_nothing_but_speed(variant, dtype, near, device):
+    """Compiled layers and standing tensors; twice, since the second call replays.
+
+    A compiler may add up in another order: in bfloat16 that is the last bit of numbers around 5.
+    """
+    model = scrambled_model(dtype).to(device)
+    latents, text, states = (x.to(device) for x in inputs(batch=3, dtype=dtype))
     context = model.context(text, states)
     plain, fast = (Sampler(model, variant, 3, accelerate=accelerate) for accelerate in (False, True))
     for seeds in ([1, 2, 3], [4, 5, 6]):
         expected, got = (sampler.sample(latents, context, seeds) for sampler in (plain, fast))
-        assert torch.allclose(got.actions, expected.actions, atol=1e-5)
+        assert torch.allclose(got.actions, expected.actions, atol=near)
         if expected.video is not None:
-            assert torch.allclose(got.video, expected.video, atol=1e-5)
+            assert torch.allclose(got.video, expected.video, atol=near)

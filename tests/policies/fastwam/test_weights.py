@@ -8,7 +8,13 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from tests.policies.fastwam.scrambled import scrambled_model  # noqa: E402
 from wam_eval.errors import UserError  # noqa: E402
 from wam_eval.policies.fastwam.config import full_config, tiny_config  # noqa: E402
-from wam_eval.policies.fastwam.weights import find_device, load_model, needed_gib, refuse_if_short  # noqa: E402
+from wam_eval.policies.fastwam.weights import (  # noqa: E402
+    find_device,
+    load_model,
+    needed_gib,
+    open_checkpoint,
+    refuse_if_short,
+)
 
 CPU = torch.device("cpu")
 
@@ -29,10 +35,14 @@ def official(model):
     }
 
 
+def load(path, config, dtype=torch.float32):
+    return load_model(open_checkpoint(path, config), config, dtype, CPU)
+
+
 def test_an_official_checkpoint_is_loaded_to_the_bit(model, tmp_path):
     path = tmp_path / "step.pt"
     torch.save(official(model), path)
-    loaded = load_model(path, tiny_config(8, 7), torch.float32, CPU)
+    loaded = load(path, tiny_config(8, 7))
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -41,7 +51,7 @@ def test_an_official_checkpoint_is_loaded_to_the_bit(model, tmp_path):
 def test_safetensors_too_and_cast(model, tmp_path):
     path = tmp_path / "step.safetensors"
     safetensors_torch.save_file(dict(model.state_dict()), path)
-    loaded = load_model(path, tiny_config(8, 7), torch.bfloat16, CPU)
+    loaded = load(path, tiny_config(8, 7), torch.bfloat16)
     assert loaded.dtype == torch.bfloat16
     assert torch.equal(loaded.action.head.weight, model.action.head.weight.bfloat16())
 
@@ -63,7 +73,7 @@ def test_one_wrong_tensor_is_an_error_that_names_it(model, tmp_path, change, sai
     change(content["mot"])
     torch.save(content, path)
     with pytest.raises(UserError) as error:
-        load_model(path, tiny_config(8, 7), torch.float32, CPU)
+        load(path, tiny_config(8, 7))
     assert said in str(error.value)
 
 
@@ -71,7 +81,17 @@ def test_another_robots_checkpoint_says_which_policy_plays_it(model, tmp_path):
     path = tmp_path / "step.pt"
     torch.save(official(model), path)
     with pytest.raises(UserError, match="fastwam-libero"):
-        load_model(path, tiny_config(14, 14), torch.float32, CPU)
+        load(path, tiny_config(14, 14))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(model, tmp_path, number):
+    path = tmp_path / "step.pt"
+    content = official(model)
+    content["mot"]["mixtures.action.blocks.1.ffn.0.weight"][3, 2] = number
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"blocks\.1\.ffn\.0\.weight holds numbers that are not finite"):
+        load(path, tiny_config(8, 7))
 
 
 def test_the_full_model_fits_into_twenty_gigabytes():
@@ -87,8 +107,9 @@ def test_too_little_memory_says_what_is_needed_and_what_is_free():
 
 
 def test_a_device_that_is_not_there():
-    with pytest.raises(UserError, match="expected cuda or cpu"):
-        find_device("gpu")
+    for name in ("gpu", "cuda:1", "meta", None):
+        with pytest.raises(UserError, match="expected cuda or cpu"):
+            find_device(name)
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="fastwam-tiny"):
             find_device("cuda")

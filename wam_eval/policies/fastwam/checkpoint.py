@@ -196,13 +196,20 @@ def _flat(payload: Any, path: Path) -> dict[str, Tensor]:
     for prefix, part in parts.items():
         if not isinstance(part, Mapping):
             raise UserError(f"{path}: {prefix.rstrip('.') or 'mot'} holds no tensors by name (found {part!r:.60})")
-        tensors |= {f"{prefix}{name}": tensor for name, tensor in part.items()}
+        for name, tensor in part.items():
+            if f"{prefix}{name}" in tensors:
+                raise UserError(f"{path} holds {prefix}{name} twice: save it again with one of them")
+            tensors[f"{prefix}{name}"] = tensor
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise UserError(f"{path}: {name} is no tensor (found {tensor!r:.60})")
         if tensor.dtype not in FLOATS:
             known = ", ".join(_dtype(dtype) for dtype in FLOATS)
-            raise UserError(f"{path}: {name} is of type {_dtype(tensor.dtype)}; weights are {known}, not quantised")
+            raise UserError(
+                f"{path}: {name} is of type {_dtype(tensor.dtype)}; weights are {known}. Save it again as one"
+            )
+        if tensor.layout != torch.strided or tensor.is_meta:
+            raise UserError(f"{path}: {name} holds no plain numbers ({tensor.layout}, {tensor.device}). Save it again")
     if not tensors:
         raise UserError(f"{path} holds no tensors")
     return tensors

@@ -16,12 +16,9 @@ from wam_eval.nn.replay import Watch
 from wam_eval.policies.fastwam.config import Variant
 from wam_eval.policies.fastwam.model import FastWAM
 from wam_eval.policies.fastwam.sampling import Sampler
-from wam_eval.policies.fastwam.text import LENGTH, random_text_encoder
+from wam_eval.policies.fastwam.text import LENGTH, SIZES
 from wam_eval.policies.fastwam.vae import ImageEncoder
 from wam_eval.policies.policy import Costs
-
-_TEXT_DIM = 4096
-_UMT5_XXL = {"vocab_size": 256384, "d_model": _TEXT_DIM, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
 
 
 def count_costs(
@@ -91,11 +88,10 @@ def _counting(counted: dict[str, int]) -> Watch:
 
 
 def _text_encoder(text_dim: int) -> nn.Module:
-    """The text encoder that a model of this width has: umT5-XXL's, or the toy."""
-    if text_dim != _TEXT_DIM:
-        return random_text_encoder("tiny", 0).model
+    """The text encoder that a model of this width has: umT5-XXL's, or the toy's."""
+    (sizes,) = (sizes for sizes in SIZES.values() if sizes["d_model"] == text_dim)
     with torch.device("meta"):
-        return UMT5EncoderModel(UMT5Config(**_UMT5_XXL))
+        return UMT5EncoderModel(UMT5Config(**sizes))
 
 
 def _count(module: nn.Module) -> int:

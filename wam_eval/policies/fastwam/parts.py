@@ -11,6 +11,7 @@ import torch
 from wam_eval.policies.fastwam.prompts import Prompts, cache_folder
 from wam_eval.policies.fastwam.text import load_text_encoder, random_text_encoder, text_encoder_digest
 from wam_eval.policies.fastwam.vae import ImageEncoder, load_image_encoder, random_image_encoder
+from wam_eval.policies.fastwam.wan import files_digest, weight_files
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Parts:
         if isinstance(self.wan, str):
             return random_image_encoder(self.wan, 0, self.dtype, self.device)
         return load_image_encoder(self.wan, self.dtype, self.device)
+
+    def image_encoder_digest(self) -> str:
+        """What its latents depend on, for a run's records."""
+        if isinstance(self.wan, str):
+            return f"random {self.wan}"
+        return files_digest(weight_files(self.wan, "vae"))
 
     def prompts(self) -> Prompts:
         """Prompts, with an encoder that is loaded when it is needed."""

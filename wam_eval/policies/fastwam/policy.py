@@ -6,8 +6,10 @@ Source: Fast-WAM (arXiv 2603.16666) and its repository's experiments for LIBERO 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,20 +28,18 @@ from wam_eval.policies.fastwam.parts import Parts
 from wam_eval.policies.fastwam.provenance import check_trained_for
 from wam_eval.policies.fastwam.robots import PROMPT
 from wam_eval.policies.fastwam.robots import robot as find_robot
-from wam_eval.policies.fastwam.sampling import Sampler
+from wam_eval.policies.fastwam.sampling import FRAMES, HORIZON, Sample, Sampler
 from wam_eval.policies.fastwam.statistics import Statistics, find_statistics
 from wam_eval.policies.fastwam.vae import ImageEncoder
 from wam_eval.policies.fastwam.wan import find_wan
-from wam_eval.policies.fastwam.weights import check_room, find_device, make_model, needed_gib
+from wam_eval.policies.fastwam.weights import check_room, find_device, make_model, needed_gib, open_checkpoint
 from wam_eval.policies.loading import checkpoint_digest
 from wam_eval.policies.policy import Costs, Policy, PolicySpec
 
 SIZES = {"full": full_config, "tiny": tiny_config}
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-HORIZON = 32
-"""Actions of a chunk."""
-EVERY = 4
-"""Actions from one imagined frame to the next."""
+EVERY = HORIZON // (FRAMES - 1) // 4
+"""Actions from one imagined frame to the next; a latent frame after the first stands for four frames."""
 EPISODE = "episode"
 """As ``seed``: every episode has noise of its own."""
 
@@ -83,33 +83,43 @@ class FastWAMPolicy(Policy):
         wan: str | None = None,
         accelerate: bool = False,
     ) -> None:
+        for name, switch in (("random_weights", random_weights), ("accelerate", accelerate)):
+            if type(switch) is not bool:
+                raise UserError(f"{name}: {switch!r}; true or false")
+        if random_weights and checkpoint is not None:
+            raise UserError("a checkpoint and `random_weights: true` exclude each other")
         _check(variant=variant, size=size, dtype=dtype, execute=execute, steps=steps, shift=shift, seed=seed)
         self._robot = find_robot(robot)
         config = SIZES[size](self._robot.state_dim, self._robot.action_dim)
         self._device, number = find_device(device), DTYPES[dtype]
         self._seed = seed
-        self._facts: dict[str, Any] = {"dtype": dtype, "torch": torch.__version__}
+        self._facts: dict[str, Any] = {"dtype": dtype}
+        self._facts |= {name: version(name) for name in ("torch", "diffusers", "transformers")}
+        if self._device.type == "cuda" and number is torch.float32:
+            torch.backends.cudnn.allow_tf32 = False  # or convolutions would keep 10 bits of it
         if size == "tiny":
             torch.set_num_threads(1)  # for layers this small, threads wait for each other
-        # What is quickly checked comes before 12 GB are read.
+        # What is quickly checked comes before gigabytes are read or downloaded.
+        opened = None
         if random_weights:
             self._statistics = Statistics.unit(self._robot)
         elif checkpoint is None:
             raise UserError("Fast-WAM needs a checkpoint (CKPT=…), or `random_weights: true` in its settings")
         else:
-            check_trained_for(Path(checkpoint), robot, variant)
-            statistics = find_statistics(Path(checkpoint))
+            path = Path(checkpoint)
+            opened = open_checkpoint(path, config)
+            check_trained_for(path, robot, variant)
+            statistics = find_statistics(path)
             self._statistics = Statistics.read(statistics, self._robot)
             self._facts["statistics_sha256"] = checkpoint_digest(str(statistics))
-        parts = Parts(size if random_weights else find_wan(wan), number, self._device)
+            self._facts["checkpoint_step"] = opened.step
         check_room(needed_gib(config, number), self._device)
+        parts = Parts(size if random_weights else find_wan(wan), number, self._device)
         self._prompts = parts.prompts()
-        self._facts["text_encoder"] = self._prompts.digest
+        self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": parts.image_encoder_digest()}
         self._context = lru_cache(maxsize=256)(self._context_on_device)
-        self._make_model = partial(make_model, None if random_weights else checkpoint, config, number, self._device)
-        self._make_sampler = partial(
-            Sampler, variant=variant, steps=steps, shift=shift, horizon=HORIZON, accelerate=accelerate
-        )
+        self._make_model = partial(make_model, opened, config, number, self._device)
+        self._make_sampler = partial(Sampler, variant=variant, steps=steps, shift=shift, accelerate=accelerate)
         self._make_images = parts.image_encoder
         self._accelerate = accelerate
         self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, execute, imagines=True)
@@ -151,17 +161,16 @@ class FastWAMPolicy(Policy):
                 text = torch.stack([self._context(seen.instruction) for seen in observations])
                 context = self._sampler.model.context(text, torch.from_numpy(states).to(self._device))
             (latents,) = self._encode([pictures], watch)
-            imagine = any(seen.imagine for seen in observations)
             seeds = [self._seed_of(seen.key) for seen in observations]
-            sample = self._sampler.sample(latents, context, seeds, imagine, watch)
+            sample = self._sampler.sample(latents, context, seeds, watch=watch)
             with watch("postprocess"):
                 actions = self._robot.commands(self._statistics.denormalise_action(sample.actions.numpy()))
-        futures = self._futures(observations, sample.video, watch)
+        asked = [row for row, seen in enumerate(observations) if seen.imagine]
+        futures = dict(zip(asked, self._futures(asked, sample, latents, context, seeds, watch), strict=True))
         measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
         measured["batch"] = float(len(observations))
         return [
-            ActionChunk(chunk[: self.spec.execute], measured, future)
-            for chunk, future in zip(actions, futures, strict=True)
+            ActionChunk(chunk[: self.spec.execute], measured, futures.get(row)) for row, chunk in enumerate(actions)
         ]
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
@@ -200,16 +209,24 @@ class FastWAMPolicy(Policy):
         return int.from_bytes(hashlib.sha256(f"{key}\0noise".encode()).digest()[:4], "little")
 
     def _futures(
-        self, observations: Sequence[Observation], video: Tensor | None, watch: Stopwatch
-    ) -> list[Imagined | None]:
-        """Decoded videos for those who asked for them."""
-        futures: list[Imagined | None] = [None] * len(observations)
-        asked = [row for row, seen in enumerate(observations) if seen.imagine]
-        if video is not None and asked:
-            with watch("decode"):
-                for row, frames in zip(asked, self._images.decode(video[asked]), strict=True):
-                    futures[row] = Imagined(frames, EVERY)
-        return futures
+        self,
+        asked: Sequence[int],
+        sample: Sample,
+        latents: Tensor,
+        context: Tensor,
+        seeds: Sequence[int],
+        watch: Stopwatch,
+    ) -> list[Imagined]:
+        """Decoded videos of some rows of a batch; those of a variant that needs none are denoised for them alone."""
+        rows = list(asked)
+        if not rows:
+            return []
+        if sample.video is None:
+            video = self._sampler.imagine(latents[rows], context[rows], [seeds[row] for row in rows], watch)
+        else:
+            video = sample.video[rows]
+        with watch("decode"):
+            return [Imagined(frames, EVERY) for frames in self._images.decode(video)]
 
 
 def _check(*, variant: str, size: str, dtype: str, execute: int, steps: int, shift: float, seed: int | str) -> None:
@@ -219,11 +236,13 @@ def _check(*, variant: str, size: str, dtype: str, execute: int, steps: int, shi
         ("size of Fast-WAM", size, SIZES),
         ("dtype", dtype, DTYPES),
     ):
-        if value not in choices:
+        if str(value) not in choices:
             raise unknown(what, str(value), choices)
-    if not 1 <= execute <= HORIZON:
-        raise UserError(f"execute: {execute} actions of a chunk of {HORIZON}")
-    if steps < 1 or shift <= 0:
-        raise UserError(f"steps: {steps}, shift: {shift}; there must be a step, and the shift must be positive")
-    if not (isinstance(seed, int) or seed == EPISODE):
-        raise UserError(f"seed {seed!r}: a number, or {EPISODE!r} for noise of each episode's own")
+    if type(execute) is not int or not 1 <= execute <= HORIZON:
+        raise UserError(f"execute: {execute!r}; a number of actions, from 1 to the {HORIZON} of a chunk")
+    if type(steps) is not int or steps < 1:
+        raise UserError(f"steps: {steps!r}; a number of denoising steps, from 1 on")
+    if type(shift) not in (int, float) or not 0 < shift < math.inf:
+        raise UserError(f"shift: {shift!r}; a positive number")
+    if seed != EPISODE and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise UserError(f"seed: {seed!r}; a number from 0 on, or {EPISODE!r} for noise of each episode's own")

@@ -87,9 +87,11 @@ class Prompts:
         if path is None or not path.is_file():
             return None
         try:
-            return safetensors.torch.load(path.read_bytes())["tokens"]
+            tokens = safetensors.torch.load(path.read_bytes())["tokens"]
         except (OSError, safetensors.SafetensorError, KeyError):
             return None
+        plausible = tokens.dim() == 2 and 0 < len(tokens) <= self._length and tokens.is_floating_point()
+        return tokens if plausible and tokens.isfinite().all() else None
 
     def _write(self, prompt: str, tokens: Tensor) -> None:
         path = self._path(prompt)

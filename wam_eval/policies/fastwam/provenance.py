@@ -26,7 +26,7 @@ _FACTORIES = {
     "create_fastwam_optional_idm": "optional_idm",
 }
 # Official names of checkpoints and of training runs: libero_uncond_2cam224.pt, robotwin_joint_3cam_384_1e-4.
-_NAME = re.compile(r"(?<![a-z])(libero|robotwin)_(?:\w+?_)??(uncond|joint|optional_idm|idm)(?![a-z])")
+_NAME = re.compile(r"(libero|robotwin)_(uncond|joint|optional_idm|idm)_(?:2cam224|3cam_384)(?:_1e-4)?")
 
 
 def variant_of(path: Path) -> str | None:
@@ -75,7 +75,7 @@ def _told(path: Path) -> tuple[str | None, str | None, str]:
         if trained := _read_config(config):
             return *trained, str(config)
     for name in (path.name, *(folder.name for folder in folders)):
-        if match := _NAME.search(name):
+        if match := _NAME.fullmatch(name.removesuffix(".pt").removesuffix(".safetensors")):
             return match[1], "first_frame" if match[2] == "uncond" else match[2], f"the name {name}"
     return None, None, ""
 

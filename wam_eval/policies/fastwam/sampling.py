@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,6 +23,11 @@ from wam_eval.nn.rotary import Rotation, rotation_1d, rotation_3d
 from wam_eval.policies.fastwam.config import Variant
 from wam_eval.policies.fastwam.model import FastWAM
 
+HORIZON = 32
+"""Actions of a chunk that the published models were trained with."""
+FRAMES = 3
+"""Latent frames of their videos, the observed one included; they decode to 9."""
+
 Texts = tuple[Sequence[KeyValue], Sequence[KeyValue]]
 """The text's keys and values for the video expert's layers, and for the action expert's."""
 
@@ -32,7 +38,7 @@ class Sample:
 
     Attributes:
         actions: float32 (B, horizon, action_dim) on the CPU, normalised.
-        video: latents (B, C, T, h, w), the observed frame first; ``None`` where nothing was imagined.
+        video: latents (B, C, T, h, w), the observed frame first; ``None`` for ``first_frame``, which needs none.
     """
 
     actions: Tensor
@@ -49,7 +55,8 @@ class Sampler:
         shift: of the schedule, for both.
         horizon: actions per chunk.
         frames: latent frames of an imagined video, the observed one included.
-        accelerate: compile the layers, and replay all stages as CUDA graphs. Changes nothing but speed.
+        accelerate: compile the layers, and replay all stages as CUDA graphs. Changes nothing but speed; where a
+            compiler adds up in another order, the last bits.
     """
 
     def __init__(
@@ -58,8 +65,8 @@ class Sampler:
         variant: Variant,
         steps: int,
         shift: float = 5.0,
-        horizon: int = 32,
-        frames: int = 3,
+        horizon: int = HORIZON,
+        frames: int = FRAMES,
         accelerate: bool = False,
     ) -> None:
         self.model = model
@@ -75,83 +82,94 @@ class Sampler:
             self._action_times = [model.action.time(time)[1] for time in times]
             self._now = model.video.time(torch.zeros_like(times[0]))[1]
         self._turns = _on(rotation_1d(model.config.head_dim, horizon), model.device)
+        self._drawn = lru_cache(maxsize=64)(self._draw)  # evaluations draw the same noise at every replan
         self._grids: dict[tuple[int, int, int], Rotation] = {}
         # Every batch size and kind of layer is compiled by itself; beyond the limit PyTorch would silently stop.
         # (PyTorch's own type hints lack that argument.)
         self._layer: Layer = (
-            torch.compile(layer, dynamic=False, fullgraph=True, recompile_limit=64)  # type: ignore[call-overload]
+            torch.compile(  # type: ignore[call-overload]
+                layer, dynamic=False, fullgraph=True, recompile_limit=64, options={"emulate_precision_casts": True}
+            )
             if accelerate
             else layer
         )
-        self._answer = {imagine: self._answering(imagine) for imagine in (False, True)}
+        answers: dict[Variant, Staged] = {
+            "first_frame": self._from_first_frame,
+            "joint": self._together,
+            "idm": self._from_video,
+        }
+        self._answer, self._video = answers[variant], self._video_alone
         if accelerate:
-            self._answer = {imagine: Replay(answer) for imagine, answer in self._answer.items()}
+            self._answer, self._video = Replay(self._answer), Replay(self._video)
 
     @torch.inference_mode()
-    def sample(
-        self,
-        latents: Tensor,
-        context: Tensor,
-        seeds: Sequence[int],
-        imagine: bool = False,
-        watch: Watch = unwatched,
-    ) -> Sample:
+    def sample(self, latents: Tensor, context: Tensor, seeds: Sequence[int], watch: Watch = unwatched) -> Sample:
         """Answer a batch of observations.
 
         Args:
             latents: (B, C, 1, h, w), the encoded observed frames.
             context: (B, L, text_dim), of :meth:`FastWAM.context`.
             seeds: of each observation's noise; video and actions start from generators of the same seed.
-            imagine: whether the video is wanted where the actions do not need it (``first_frame``).
             watch: measures the stages ``prefill``, ``video`` and ``actions``.
         """
-        model = self.model
-        future_shape = (latents.shape[1], self.frames, *latents.shape[3:])
-        inputs = [
-            latents.to(model.device, model.dtype),
-            context.to(model.device, model.dtype),
-            self._noise(seeds, (self.horizon, model.config.action_dim)),
-            self._noise(seeds, future_shape)[:, :, 1:],
-        ]
-        actions, *future = self._answer[imagine](inputs, watch)
-        video = torch.cat([inputs[0], future[0]], dim=2) if future else None
+        inputs = [*self._given(latents, context), self._noise(seeds, (self.horizon, self.model.config.action_dim))]
+        if self.variant != "first_frame":
+            inputs.append(self._noise_after(latents, seeds))
+        actions, *future = self._answer(inputs, watch)
+        video = torch.cat([inputs[0], *future], dim=2) if future else None
         return Sample(actions.float().cpu(), video)
 
-    def _answering(self, imagine: bool) -> Staged:
-        """The variant's way from latents, context and noise to actions, and to a video."""
+    @torch.inference_mode()
+    def imagine(self, latents: Tensor, context: Tensor, seeds: Sequence[int], watch: Watch = unwatched) -> Tensor:
+        """The video that ``first_frame`` would look at if it were ``idm``; arguments as of :meth:`sample`.
 
-        def first_frame(inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
-            latents, context, noise, future = inputs
-            with watch("prefill"):
-                texts = self._texts(context)
-                past = self._observe(latents, texts[0], 0)
-            with watch("actions"):
-                actions = self._act(noise, past, texts[1])
-            if not imagine:
-                return [actions]
-            with watch("video"):
-                return [actions, self._imagine(future, past, texts[0])]
+        Returns:
+            Latents (B, C, T, h, w), the observed frame first.
+        """
+        given = self._given(latents, context)
+        (future,) = self._video([*given, self._noise_after(latents, seeds)], watch)
+        return torch.cat([given[0], future], dim=2)
 
-        def together(inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
-            latents, context, noise, future = inputs
-            with watch("prefill"):
-                texts = self._texts(context)
-                past = self._observe(latents, texts[0], self._cells(future).numel() + self.horizon)
-            with watch("actions"):
-                return self._act_and_imagine(noise, future, past, texts)
+    def _from_first_frame(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+        latents, context, noise = inputs
+        with watch("prefill"):
+            texts = self._texts(context)
+            past = self._observe(latents, texts[0], 0)
+        with watch("actions"):
+            return [self._act(noise, past, texts[1])]
 
-        def idm(inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
-            latents, context, noise, future = inputs
-            with watch("prefill"):
-                texts = self._texts(context)
-                past = self._observe(latents, texts[0], self._cells(future).numel())
-            with watch("video"):
-                future = self._imagine(future, past, texts[0])
-                past = self._look_ahead(future, past, texts[0])
-            with watch("actions"):
-                return [self._act(noise, past, texts[1]), future]
+    def _together(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+        latents, context, noise, future = inputs
+        with watch("prefill"):
+            texts = self._texts(context)
+            past = self._observe(latents, texts[0], self._cells(future).numel() + self.horizon)
+        with watch("actions"):
+            return self._act_and_imagine(noise, future, past, texts)
 
-        return {"first_frame": first_frame, "joint": together, "idm": idm}[self.variant]
+    def _from_video(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+        latents, context, noise, future = inputs
+        with watch("prefill"):
+            texts = self._texts(context)
+            past = self._observe(latents, texts[0], self._cells(future).numel())
+        with watch("video"):
+            future = self._imagine(future, past, texts[0])
+            past = self._look_ahead(future, past, texts[0])
+        with watch("actions"):
+            return [self._act(noise, past, texts[1]), future]
+
+    def _video_alone(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+        latents, context, future = inputs
+        with watch("video"):
+            text = self.model.video.text(context)
+            past = self._observe(latents, text, self._cells(future).numel())
+            return [self._imagine(future, past, text)]
+
+    def _given(self, latents: Tensor, context: Tensor) -> list[Tensor]:
+        return [x.to(self.model.device, self.model.dtype) for x in (latents, context)]
+
+    def _noise_after(self, latents: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Noise for the frames after the observed one, drawn with its place, as the official code does."""
+        return self._noise(seeds, (latents.shape[1], self.frames, *latents.shape[3:]))[:, :, 1:]
 
     def _texts(self, context: Tensor) -> Texts:
         return self.model.video.text(context), self.model.action.text(context)
@@ -204,8 +222,11 @@ class Sampler:
             actions = euler(actions, expert.head(y), delta)
         return [actions, future]
 
-    def _noise(self, seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
-        return seeded_noise(seeds, shape).to(self.model.device, self.model.dtype)
+    def _noise(self, seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+        return torch.cat([self._drawn(seed, shape) for seed in seeds])
+
+    def _draw(self, seed: int, shape: tuple[int, ...]) -> Tensor:
+        return seeded_noise([seed], shape).to(self.model.device, self.model.dtype)
 
     def _cells(self, latents: Tensor) -> torch.Size:
         """Frames, rows and columns of the latents' tokens."""

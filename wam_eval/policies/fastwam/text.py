@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, 
 
 from wam_eval.errors import UserError
 from wam_eval.nn.random_weights import fill_randomly
-from wam_eval.policies.fastwam.wan import tokenizer_folder, weight_files
+from wam_eval.policies.fastwam.wan import files_digest, tokenizer_folder, weight_files
 from wam_eval.policies.fastwam.wan_layout import (
     TEXT_ENCODER_RULES,
     load_completely,
@@ -26,8 +26,12 @@ from wam_eval.policies.fastwam.wan_layout import (
 LENGTH = 128
 """Tokens of a prompt, the end token included; longer ones are cut off."""
 
-_SAMPLES = 256
-_SAMPLE_BYTES = 4096
+
+SIZES = {
+    "full": {"vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10_240, "num_layers": 24, "num_heads": 64},
+    "tiny": {"vocab_size": 259, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+}
+"""umT5-XXL's sizes, and a toy's whose tokens are bytes."""
 
 
 class TextEncoder:
@@ -73,20 +77,12 @@ def cleaned(prompt: str) -> str:
 def text_encoder_digest(folder: Path, dtype: torch.dtype) -> str:
     """SHA-256 over what the embeddings depend on, without loading the encoder.
 
-    Of the weight files it takes names, sizes and evenly spaced samples, since hashing 11 GB would take longer at every
-    start than it is worth; of the tokenizer's files everything.
+    Of the weight files it takes what :func:`files_digest` does, of the tokenizer's files everything.
 
     Raises:
         UserError: files are missing.
     """
-    digest = hashlib.sha256(str(dtype).encode())
-    for file in weight_files(folder, "text_encoder"):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as weights:
-            for sample in range(_SAMPLES):
-                weights.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(weights.read(_SAMPLE_BYTES))
+    digest = hashlib.sha256(f"{dtype} {files_digest(weight_files(folder, 'text_encoder'))}\n".encode())
     for file in sorted(path for path in tokenizer_folder(folder).iterdir() if path.is_file()):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()
@@ -124,12 +120,8 @@ def random_text_encoder(
         size: ``full``, or ``tiny`` for a toy with embeddings of width 32.
     """
     tokenizer = ByT5Tokenizer(extra_ids=0)
-    sizes = {
-        "full": {"vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10_240, "num_layers": 24, "num_heads": 64},
-        "tiny": {"vocab_size": len(tokenizer), "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
-    }
     with torch.device("meta"):
-        model = UMT5EncoderModel(UMT5Config(**sizes[size], attn_implementation="eager"))
+        model = UMT5EncoderModel(UMT5Config(**SIZES[size], attn_implementation="eager"))
     fill_randomly(model, seed, dtype, device)
     model.set_input_embeddings(model.shared)  # its second name in the encoder
     return TextEncoder(model, tokenizer, hashlib.sha256(f"random {size} {seed} {dtype}".encode()).hexdigest())

@@ -7,6 +7,7 @@ side by side or in the folders that the official Fast-WAM code downloads them to
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -32,6 +33,8 @@ _OFFICIAL_DOWNLOADS = (
     "Wan-AI/Wan2.2-TI2V-5B",
     "Wan-AI/Wan2.1-T2V-1.3B",
 )
+_SAMPLES = 256
+_SAMPLE_BYTES = 4096
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
 
 
@@ -83,6 +86,22 @@ def tokenizer_folder(folder: Path) -> Path:
         UserError: there is none.
     """
     return weight_files(folder, "tokenizer")[0].parent
+
+
+def files_digest(files: Sequence[Path]) -> str:
+    """SHA-256 over names, sizes and evenly spaced samples of large files.
+
+    Hashing gigabytes whole would take longer at every start than it is worth.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as weights:
+            for sample in range(_SAMPLES):
+                weights.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                digest.update(weights.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
 
 
 def _files(folder: Path, part: Part) -> list[Path]:

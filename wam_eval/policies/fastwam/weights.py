@@ -8,42 +8,62 @@ import torch
 
 from wam_eval.errors import UserError
 from wam_eval.nn.random_weights import fill_randomly
-from wam_eval.policies.fastwam.checkpoint import check_layout, read_checkpoint
+from wam_eval.policies.fastwam.checkpoint import Checkpoint, check_layout, read_checkpoint
 from wam_eval.policies.fastwam.config import FastWAMConfig
 from wam_eval.policies.fastwam.model import FastWAM
 
-WORKING_GIB = 3.0
-"""What inference takes besides weights, generously: activations of a batch, keys and values, the libraries' own."""
+WORKING_GIB = 4.0
+"""What inference takes besides weights, for a batch of 16: keys and values of the text (0.1 GiB an observation) and of
+three frames (as much), activations, and the libraries' own. Computed from shapes; not measured on a GPU."""
 IMAGE_ENCODER_PARAMETERS = 704_700_000
 
 
-def make_model(checkpoint: str | None, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
+def make_model(
+    checkpoint: Checkpoint | None, config: FastWAMConfig, dtype: torch.dtype, device: torch.device
+) -> FastWAM:
     """A model from its checkpoint, or with random weights where there is none.
 
     Raises:
         UserError: see :func:`load_model`.
     """
     if checkpoint is not None:
-        return load_model(Path(checkpoint), config, dtype, device)
+        return load_model(checkpoint, config, dtype, device)
     with torch.device("meta"):
         model = FastWAM(config)
     return fill_randomly(model, 0, dtype, device)
 
 
-def load_model(path: Path, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
-    """Load a model from its checkpoint.
-
-    Every tensor goes from the mapped file to its place by itself, so that memory holds the model once.
+def open_checkpoint(path: Path, config: FastWAMConfig) -> Checkpoint:
+    """Map a checkpoint and compare its layout with the model's; its numbers are not read yet.
 
     Raises:
         UserError: the file is no checkpoint, or one tensor is missing, unexpected or misshapen.
     """
     checkpoint = read_checkpoint(path)
     with torch.device("meta"):
-        model = FastWAM(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        expected = {name: tuple(tensor.shape) for name, tensor in FastWAM(config).state_dict().items()}
     check_layout({name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}, expected, path)
-    placed = {name: tensor.to(device, dtype) for name, tensor in checkpoint.tensors.items()}
+    return checkpoint
+
+
+def load_model(checkpoint: Checkpoint, config: FastWAMConfig, dtype: torch.dtype, device: torch.device) -> FastWAM:
+    """Load a model from its checkpoint.
+
+    Every tensor goes from the mapped file to its place by itself, so that memory holds the model once.
+
+    Raises:
+        UserError: a weight is not finite.
+    """
+    placed = {}
+    for name, tensor in checkpoint.tensors.items():
+        placed[name] = tensor.to(device, dtype).contiguous()
+        if not placed[name].isfinite().all():
+            raise UserError(
+                f"the checkpoint's {name} holds numbers that are not finite: its training diverged, or the file is "
+                "damaged. Compare its SHA-256 with the publisher's"
+            )
+    with torch.device("meta"):
+        model = FastWAM(config)
     model.load_state_dict(placed, strict=True, assign=True)
     return model.eval().requires_grad_(False)
 
@@ -56,19 +76,18 @@ def needed_gib(config: FastWAMConfig, dtype: torch.dtype) -> float:
 
 
 def find_device(name: str) -> torch.device:
-    """A device by its name (``cuda``, ``cuda:1``, ``cpu``).
+    """A device by its name, ``cuda`` or ``cpu``. Which GPU a worker sees is Ray's choice.
 
     Raises:
         UserError: there is no such device here.
     """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device {name!r}: expected cuda or cpu") from error
+    if name not in ("cuda", "cpu"):
+        raise UserError(f"device {name!r}: expected cuda or cpu (CUDA_VISIBLE_DEVICES chooses among GPUs)")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            f"device {name!r}: PyTorch {torch.__version__} finds no NVIDIA GPU here. `device: cpu` in the policy's "
-            "settings computes without one, a full-size model in minutes per chunk; POLICY=fastwam-tiny needs none"
+            f"device {name!r}: PyTorch {torch.__version__} finds no NVIDIA GPU here. A policy with `device: cpu` and "
+            "`gpus: 0` computes without one, at full size half a minute per chunk; POLICY=fastwam-tiny is a toy"
         )
     return device
 
