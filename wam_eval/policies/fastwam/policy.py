@@ -64,7 +64,7 @@ class FastWAMPolicy(Policy):
         accelerate: compile and replay CUDA graphs; changes nothing but speed.
 
     Raises:
-        UserError: a setting, the statistics, the encoders' files or the device do not fit.
+        UserError: a setting, the checkpoint's layout, the statistics, the encoders' files or the device do not fit.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class FastWAMPolicy(Policy):
         """Embed the run's prompts, and only then load the model: the text encoder, 11 GB, has left the device by then.
 
         Raises:
-            UserError: the checkpoint is none, or does not fit.
+            UserError: a weight is not finite, or an encoder's file is broken.
         """
         self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
         _ = self._sampler, self._images
