@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from tests.test_protocol import protocol
 from wam_eval.episode import Episode, Outcome
 from wam_eval.runner.folder import PolicyRecord, RunCard, RunFolder
 from wam_eval.runner.ledger import Record
+from wam_eval.sim.libero_plus.manifest import COUNTS
+from wam_eval.sim.libero_plus.variation import DIMENSIONS
 
 LIBERO = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 
@@ -38,6 +40,25 @@ def card_of(
         command=["wam-eval", "run"],
         versions={"wam_eval": "0"},
     )
+
+
+def libero_plus_card(
+    run: str, chosen: Mapping[str, Collection[int]] | None = None, **protocol_changes: object
+) -> RunCard:
+    """The card of a run of LIBERO-Plus's 10,030 tasks, or of those chosen, suite -> indices, out of them."""
+    conditions = {
+        base.replace("libero_", "libero_plus_"): [
+            f"{dimension}-{1 + place % 5}"
+            for dimension, count in zip(DIMENSIONS, counts, strict=True)
+            for place in range(count)
+        ]
+        for base, counts in COUNTS.items()
+    }
+    sizes = {suite: len(tasks) for suite, tasks in conditions.items()}
+    card = card_of(run, sizes, 1, "libero_plus", conditions, **protocol_changes)
+    if chosen is None:
+        return card
+    return card.model_copy(update={"selection": {s: dict.fromkeys(sorted(tasks), 1) for s, tasks in chosen.items()}})
 
 
 def records_of(card: RunCard, success: np.ndarray, seed: int = 0) -> list[Record]:

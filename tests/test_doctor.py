@@ -132,6 +132,25 @@ def test_libero_plus_without_its_assets_is_half_of_it(monkeypatch, libero_plus_d
     assert finding.status == "warn" and "without its assets" in finding.detail
 
 
+def test_assets_of_libero_plus_that_are_not_unpacked_or_not_whole_or_elsewhere(monkeypatch, libero_plus_data, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for part in ("bddl_files", "init_files", "benchmark"):
+        (copy / part).symlink_to(libero_plus_data / part)
+    monkeypatch.setenv("WAM_EVAL_LIBERO_PLUS_ROOT", str(copy))
+    monkeypatch.delenv("WAM_EVAL_LIBERO_PLUS_ASSETS", raising=False)
+    (copy / "assets.zip").touch()
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "warn" and f"zipfile -e {copy / 'assets.zip'}" in finding.fix
+    for name in ("new_objects", "scenes", "textures"):
+        (copy / "assets" / name).mkdir(parents=True)
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "warn" and "files that tasks need are missing, such as new_objects/" in finding.detail
+    monkeypatch.setenv("WAM_EVAL_LIBERO_PLUS_ASSETS", str(tmp_path / "nowhere"))
+    finding = doctor.look_at_libero_plus()
+    assert finding.status == "fail" and finding.fix == "unset WAM_EVAL_LIBERO_PLUS_ASSETS, or correct it"
+
+
 @pytest.mark.parametrize(("kind", "status"), [("official", "ok"), ("partial", "warn"), ("stand-in", "warn")])
 def test_assets_are_looked_for_and_not_downloaded(monkeypatch, kind, status):
     from wam_eval.sim.libero import assets

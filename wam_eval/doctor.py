@@ -153,27 +153,38 @@ def look_at_libero_assets() -> Finding:
 
 def look_at_libero_plus() -> Finding:
     """Whether a copy of LIBERO-Plus is here, and its archive of assets."""
+    from wam_eval.sim.libero_plus import root
+    from wam_eval.sim.libero_plus.archive import read_archive
     from wam_eval.sim.libero_plus.manifest import read_manifest
-    from wam_eval.sim.libero_plus.root import VARIABLE, find_assets, find_data
 
     card = load_benchmark("libero_plus")
-    if not (os.environ.get(VARIABLE) or card.assets):
+    if not (os.environ.get(root.VARIABLE) or card.assets):
         return Finding(
-            "LIBERO-Plus", "warn", "no copy", f"wam-eval setup libero_plus, or {VARIABLE}=/path/to/LIBERO-plus"
+            "LIBERO-Plus", "warn", "no copy", f"wam-eval setup libero_plus, or {root.VARIABLE}=/path/to/LIBERO-plus"
         )
     try:
-        data = find_data(card.assets)
-        manifest, assets = read_manifest(data), find_assets(data)
+        data = root.find_data(card.assets)
+        manifest = read_manifest(data)
     except UserError as error:
-        return Finding("LIBERO-Plus", "fail", str(error), f"unset {VARIABLE}, or correct it")
+        return Finding("LIBERO-Plus", "fail", str(error), f"unset {root.VARIABLE}, or correct it")
+    try:
+        assets = root.find_assets(data)
+    except UserError as error:
+        return Finding("LIBERO-Plus", "fail", str(error), f"unset {root.ASSETS_VARIABLE}, or correct it")
     if not manifest.official:
         return Finding(
             "LIBERO-Plus", "warn", f"{data} differs from upstream's data of 2026-01-21", "wam-eval setup libero_plus"
         )
     if assets is None:
         said = f"{data} without its assets: no light, no background, and 829 layout tasks less"
-        return Finding("LIBERO-Plus", "warn", said, "wam-eval setup libero_plus")
-    return Finding("LIBERO-Plus", "ok", str(data))
+        packed = root.packed_in(data)
+        advice = root.how_to_unpack(packed) if packed else "wam-eval setup libero_plus"
+        return Finding("LIBERO-Plus", "warn", said, advice)
+    said = f"{data}, with its archive of assets in {assets}, not verified"
+    if lacking := manifest.lacking(read_archive(assets)):
+        said += f": {len(lacking)} files that tasks need are missing, such as {lacking[0]}"
+        return Finding("LIBERO-Plus", "warn", said, "remove it, and unpack the whole archive")
+    return Finding("LIBERO-Plus", "ok", said)
 
 
 def look_at_vulkan() -> Finding:

@@ -1,5 +1,7 @@
 """Comparisons: better, worse or cannot tell where the numbers allow it, and the reason where they do not."""
 
+import random
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -7,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.analysis.test_contestants import number, published
-from tests.simulated import LIBERO, card_of, draw, records_of
+from tests.simulated import LIBERO, card_of, draw, libero_plus_card, records_of
 from wam_eval.analysis.comparison import compare
 from wam_eval.analysis.contestants import PublishedMethod, printed_rates
 from wam_eval.analysis.frame import RunData, run_data
-from wam_eval.analysis.published import Paper, PaperProtocol
+from wam_eval.analysis.published import CONDITIONS, Paper, PaperProtocol
 from wam_eval.analysis.verdict import Row, Verdict
 from wam_eval.episode import Outcome
 from wam_eval.errors import UserError
@@ -267,23 +269,64 @@ def test_a_paper_that_played_other_tasks_gets_no_verdict() -> None:
     assert rows["clean/task_3"].verdict is Verdict.UNSURE
 
 
-def test_a_total_that_is_no_task_weighted_mean_gets_no_verdict() -> None:
-    dimensions = ("camera", "robot", "language", "light", "background", "noise", "layout")
-    card = card_of("mine", {"libero_plus_goal": 7}, 1, "libero_plus", {"libero_plus_goal": dimensions})
-    mine = run_data(card, records_of(card, draw(card, 0.5, 0)))
-    paper = Paper(
-        title="A", arxiv="2600.00001", url="u", kind="paper", protocols={"libero_plus": PaperProtocol(source="s")}
+def perturbed(chosen: dict[str, Collection[int]] | None = None) -> RunData:
+    """A run of LIBERO-Plus's 10,030 tasks, or of some of them."""
+    card = libero_plus_card("mine", chosen)
+    return run_data(card, records_of(card, draw(card, 0.8, 0)))
+
+
+def printed_on_libero_plus(total: str = "50.0", measured_by: str = "own", **protocol: Any) -> PublishedMethod:
+    protocols = {"libero_plus": PaperProtocol(source="s", **protocol)}
+    paper = Paper(title="A", arxiv="2600.00001", url="u", kind="paper", protocols=protocols)
+    printed = ["16.4", "44.5", "68.9", "78.2", "53.7", "37.7", "60.7", total]
+    numbers = [
+        number("a", "wam", condition, value, benchmark="libero_plus", trials=1000, measured_by=measured_by)
+        for condition, value in zip(CONDITIONS["libero_plus"], printed, strict=True)
+    ]
+    known = published(*numbers, papers={"a": paper})
+    return PublishedMethod("wam", {"libero_plus": printed_rates("wam", "libero_plus", known)})
+
+
+def test_a_complete_run_of_libero_plus_is_judged_by_dimension() -> None:
+    rows = {row.group: row for row in compare([perturbed(), printed_on_libero_plus()]).rows}
+    assert list(rows) == ["all", *sorted(CONDITIONS["libero_plus"][:-1])]
+    assert all(row.reasons == () for row in rows.values())
+    assert rows["camera"].candidate.trials == 1599
+    assert rows["camera"].verdict is Verdict.BETTER
+    assert rows["light"].verdict is not Verdict.NONE
+
+
+def test_a_dimension_is_judged_where_all_its_tasks_were_played() -> None:
+    """All of camera, which comes first, and some of robot; one suite's share of camera is not enough."""
+    camera = {f"libero_plus_{base}": n for base, n in (("spatial", 376), ("object", 396), ("goal", 408), ("10", 419))}
+    mine = perturbed({suite: range(count + 10) for suite, count in camera.items()})
+    rows = {row.group: row for row in compare([mine, printed_on_libero_plus()]).rows}
+    assert rows["camera"].verdict is Verdict.BETTER
+    assert rows["robot"].reasons == ("mine: only 40 of 1,550 tasks of robot",)
+    assert rows["all"].reasons[0] == "mine: only 1,639 of 10,030 tasks"
+    goal = {
+        row.group: row for row in compare([perturbed({"libero_plus_goal": range(2591)}), printed_on_libero_plus()]).rows
+    }
+    assert goal["camera"].reasons == ("mine: only 408 of 1,599 tasks of camera",)
+
+
+def test_a_papers_own_sample_is_complete_for_its_own_numbers() -> None:
+    bases = {f"libero_plus_{base}": f"libero_{base}" for base in ("spatial", "object", "goal", "10")}
+    sizes = perturbed().card.sizes
+    mine = perturbed(
+        {s: random.Random(f"7:{base}").sample(range(sizes[s]), -(-sizes[s] // 10)) for s, base in bases.items()}
     )
-    values = dict(zip(dimensions, ["16.4", "44.5", "68.9", "78.2", "53.7", "37.7", "60.7"], strict=True))
-    said = {}
-    for total in ("50.0", "51.4", "60.0"):
-        numbers = [
-            number("a", "wam", condition, value, benchmark="libero_plus", trials=1000)
-            for condition, value in {**values, "total": total}.items()
-        ]
-        known = published(*numbers, papers={"a": paper})
-        contestant = PublishedMethod("wam", {"libero_plus": printed_rates("wam", "libero_plus", known)})
-        said[total] = overall(mine, contestant).reasons
+    sample: dict[str, Any] = {"sample": 0.1, "sample_seed": 7}
+    row = overall(mine, printed_on_libero_plus(**sample))
+    assert row.verdict is Verdict.BETTER
+    assert "its tasks are the 10 % of each suite that the paper's script draws (seed 7)" in row.notes
+    cited = overall(mine, printed_on_libero_plus(measured_by="cited", **sample))
+    assert cited.reasons == ("mine: only 1,005 of 10,030 tasks",)
+
+
+def test_a_total_that_is_no_task_weighted_mean_gets_no_verdict() -> None:
+    mine = perturbed()
+    said = {total: overall(mine, printed_on_libero_plus(total)).reasons for total in ("50.0", "51.4", "60.0")}
     assert said == {
         "50.0": (),
         "51.4": ("the paper's total is mean of the dimensions, not the task-weighted mean",),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
+from wam_eval.analysis.robustness import matched_drop
 from wam_eval.analysis.statistics import (
     cluster_interval,
     detectable_difference,
@@ -305,3 +306,43 @@ def covered_by_drop(tasks: int, episodes: int, clean: np.ndarray, hard: np.ndarr
 def test_the_intervals_of_a_drop(tasks: int, episodes: int, clean: float, hard: float, shape: str) -> None:
     rates = task_rates(tasks, clean, shape), task_rates(tasks, hard, shape)
     assert all(holds(share, 2000) for share in covered_by_drop(tasks, episodes, *rates, 2000))
+
+
+def covered_by_matched_drop(tasks: int, perturbed: int, rate: float, episodes: int, times: int, seed: int) -> float:
+    """Coverage of the drop from LIBERO to LIBERO-Plus, whose perturbed tasks differ in how hard they are.
+
+    Args:
+        tasks: base tasks, with rates about ``rate``.
+        perturbed: of each base task on average, an episode each; from half to one and a half times as many.
+        episodes: in LIBERO, of each base task.
+    """
+    rng = np.random.default_rng(seed)
+    clean = task_rates(tasks, rate, "spread")
+    sizes = np.linspace(0.5 * perturbed, 1.5 * perturbed, tasks).round().astype(int)
+    base = np.repeat(np.arange(tasks), sizes)
+    hard = clean[base] * rng.uniform(0.2, 1, len(base))
+    truth = float((sizes * clean).sum() / sizes.sum() - hard.mean())
+    before = rng.binomial(episodes, clean, (times, tasks)).tolist()
+    ends = np.concatenate([[0], sizes.cumsum()])[:-1]
+    after = [np.add.reduceat(rng.random(len(base)) < hard, ends, dtype=int).tolist() for _ in range(times)]
+    covered = 0
+    for one, other in zip(before, after, strict=True):
+        low, high = matched_drop((one, [episodes] * tasks), (other, sizes.tolist()))[2]
+        covered += low <= truth <= high
+    return covered / times
+
+
+@pytest.mark.parametrize("rate", [0.6, 0.9, 0.99])
+@pytest.mark.parametrize("episodes", [1, 10, 50])
+def test_the_interval_of_the_drop_to_libero_plus(rate: float, episodes: int) -> None:
+    assert holds(covered_by_matched_drop(40, 20, rate, episodes, 500, 14), 500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tasks", "perturbed"), [(10, 4), (40, 20), (40, 250)])
+@pytest.mark.parametrize("rate", [0.6, 0.9, 0.97, 0.99])
+@pytest.mark.parametrize("episodes", [1, 10, 50])
+def test_the_interval_of_the_drop_to_libero_plus_on_the_grid(
+    tasks: int, perturbed: int, rate: float, episodes: int
+) -> None:
+    assert holds(covered_by_matched_drop(tasks, perturbed, rate, episodes, 4000, 15), 4000)

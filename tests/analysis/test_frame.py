@@ -17,7 +17,6 @@ from wam_eval.analysis.frame import (
     read_run,
     run_data,
     split_condition,
-    tasks_left_out,
 )
 from wam_eval.episode import Outcome
 from wam_eval.errors import UserError
@@ -107,11 +106,6 @@ def test_a_record_whose_key_is_not_its_own_is_a_fault() -> None:
     assert run_data(CARD, [crossed, *RECORDS[1:]]).faults == (
         "records whose key is not their suite, task and index: 1, such as libero_object/00/000",
     )
-
-
-def test_tasks_left_out_of_a_suite_are_named() -> None:
-    card = CARD.model_copy(update={"sizes": {"libero_object": 10, "libero_goal": 1}})
-    assert tasks_left_out(card, run_data(card, RECORDS).frame) == "only 2 of 10 tasks of libero_object"
 
 
 def test_a_copied_folder_is_a_run_of_its_own_name(runs: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,16 @@ def test_what_sets_the_runs_apart_is_said() -> None:
     assert said == "libero_plus_goal: settings.settle_steps: 10 here, 30 in libero_goal"
     (said,) = robustness(plus([True] * 4, prompt="upstream"), libero([0.8])).notes
     assert said == "libero_plus_goal: prompt upstream here, LIBERO's own in libero_goal"
+
+
+def test_a_part_does_not_pass_for_all_tasks() -> None:
+    part = plus([True] * 4)
+    card = part.card.model_copy(update={"sizes": {"libero_plus_goal": 2591}})
+    found = robustness(replace(part, card=card), libero([0.8]))
+    assert found.notes == ("libero_plus_goal: only 4 of 2,591 tasks of libero_plus_goal",)
+    assert found.falls[0].group == "tasks that count"
+    unpaired = robustness(plus([True] * 8), libero([0.8]))
+    assert unpaired.falls[0].group == "tasks that count", "half of them has no base task here"
 
 
 def test_two_policies_have_no_drop() -> None:

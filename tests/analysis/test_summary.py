@@ -133,15 +133,24 @@ def test_perturbed_tasks_are_summed_up_by_suite_condition_and_difficulty() -> No
 def test_both_totals_of_perturbed_tasks() -> None:
     summary = perturbed({"a": [S, F, S, F], "b": [S, S, F, F]})
     assert summary.perturbed.total.rate == 4 / 8, "task-weighted"
+    assert summary.perturbed.mean.dimensions == 3
     assert summary.perturbed.mean.rate == pytest.approx((3 / 4 + 0 / 2 + 1 / 2) / 3)
     assert summary.perturbed.mean.low < summary.perturbed.mean.rate < summary.perturbed.mean.high
 
 
-def test_no_mean_over_dimensions_that_were_not_run() -> None:
+def test_the_mean_says_how_many_dimensions_count() -> None:
     summary = perturbed({"a": [S, F, S, N]})
-    assert summary.perturbed.mean is None
+    assert (summary.perturbed.mean.dimensions, summary.perturbed.mean.rate) == (2, (1 / 2 + 1) / 2)
     assert summary.perturbed.total.n == 3
     assert summary.not_run == {"needs assets": 1}
+    assert perturbed({"a": [S, F, N, N]}).perturbed.mean is None, "one dimension has no mean"
+
+
+def test_tasks_left_out_stand_in_the_summary() -> None:
+    whole = card({"a": {0: 1, 1: 1}})
+    part = whole.model_copy(update={"sizes": {"a": 10_000}})
+    assert summarize(whole, []).left_out is None
+    assert summarize(part, []).left_out == "only 2 of 10,000 tasks of a"
 
 
 def test_one_dimension_is_still_one() -> None:

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from tests.analysis.test_summary import E, F, N, S, card, perturbed, record
+from tests.simulated import draw, libero_plus_card, records_of
 from wam_eval.analysis.summary import summarize
 from wam_eval.report.tables import frame_of, markdown_of, side_by_side, terminal_of
 
@@ -75,7 +76,7 @@ def test_perturbed_tasks_are_not_listed_one_by_one() -> None:
     text = markdown_of(perturbed({"a": [S, F, S, F], "b": [S, S, F, F]}))
     rows = [line.split(" | ")[0].strip("| *") for line in text.splitlines() if line.startswith("|")][2:]
     dimensions = ["camera", "light", "noise"]
-    totals = ["total (task-weighted)", "mean of the dimensions"]
+    totals = ["total (task-weighted)", "mean of 3 of 7 dimensions"]
     assert rows == [*dimensions, "a", *dimensions, "b", *dimensions, "difficulty 1", "difficulty 3", *totals]
 
 
@@ -85,3 +86,27 @@ def test_why_episodes_were_not_run_is_said() -> None:
     assert "| light | 0/0 | – | – | 0 (1 not run) |" in markdown_of(summary)
     assert "mean of the dimensions" not in markdown_of(summary)
     assert set(frame_of(summary)["suite"]) == {"a", "all"}
+
+
+def test_a_mean_has_no_successes_of_its_own() -> None:
+    summary = perturbed({"a": [S, F, S, N]})
+    low, high = (f"{100 * end:.1f}" for end in (summary.perturbed.mean.low, summary.perturbed.mean.high))
+    assert f"| **mean of 2 of 7 dimensions** | **–** | **75.0** | **{low} – {high}** | **–** |" in markdown_of(summary)
+    mean = frame_of(summary).iloc[-1]
+    assert mean["rate"] == 0.75 and mean[["planned", "n", "successes"]].isna().all()
+
+
+def test_seven_dimensions_have_the_mean_of_the_dimensions() -> None:
+    plus = libero_plus_card("plus")
+    text = markdown_of(summarize(plus, records_of(plus, draw(plus, 0.5, 0))))
+    assert "**mean of the dimensions**" in text and "Played only" not in text
+
+
+def test_a_part_does_not_pass_for_the_whole() -> None:
+    plus = libero_plus_card("plus", {"libero_plus_goal": range(0, 500), "libero_plus_10": range(0, 500)})
+    text = markdown_of(summarize(plus, records_of(plus, draw(plus, 0.5, 0))))
+    assert (
+        "- Played only 1,000 of 5,110 tasks: 500 of 2,591 tasks of libero_plus_goal, "
+        "500 of 2,519 tasks of libero_plus_10."
+    ) in text
+    assert "mean of 2 of 7 dimensions" in text

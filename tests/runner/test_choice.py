@@ -82,8 +82,8 @@ def test_dimensions_and_difficulties() -> None:
 @pytest.mark.parametrize(
     ("asked", "fault"),
     [
-        ({"dimensions": "camra"}, "unknown dimension of made_up 'camra': did you mean camera"),
-        ({"dimensions": ","}, "names none of camera, noise, light"),
+        ({"dimensions": "camra"}, "unknown dimension of made_up 'camra': it has camera, light, noise"),
+        ({"dimensions": ","}, "names none of camera, light, noise"),
         ({"difficulty": "4"}, "unknown difficulty '4': made_up has 1 to 3"),
         ({"difficulty": "2-9"}, "unknown difficulty '2-9'"),
         ({"difficulty": "hard"}, "unknown difficulty 'hard'"),
@@ -91,6 +91,7 @@ def test_dimensions_and_difficulties() -> None:
         ({"difficulty": ""}, "names no level"),
         ({"sample": 0.0}, "a sample of 0: give the share"),
         ({"sample": 1.5}, r"a sample of 1\.5"),
+        ({"sample_seed": 7}, "--sample-seed draws nothing without a share: give --sample"),
     ],
 )
 def test_what_does_not_exist_is_named(asked: dict[str, Any], fault: str) -> None:
@@ -116,6 +117,23 @@ def test_a_sample_is_that_of_imagewams_scripts() -> None:
 def test_what_is_asked_for_goes_before_the_protocols_sample() -> None:
     assert left(PRESET, sample=1.0) == ALL
     assert left(PRESET, sample_seed=7) == sorted(random.Random("7:made_up").sample(range(25), 5))
+
+
+def test_what_is_asked_for_is_taken_from_the_protocols_sample() -> None:
+    """So that a part of a published sample is a part of it, and no other draw."""
+    whole = set(left(PRESET))
+    noise = list(range(12, 24))
+    assert left(PRESET, dimensions="noise") == [task for task in noise if task in whole]
+    assert Subset().of(noise, "made_up", CARD, PRESET) == [task for task in noise if task in whole]
+    parts = [left(PRESET, dimensions=name) for name in ("camera", "noise", "light")]
+    assert sorted(task for part in parts for task in part) == left(PRESET)
+
+
+def test_share_and_seed_are_those_that_are_drawn_with() -> None:
+    assert Subset().resolved(PROTOCOL) == Subset()
+    assert Subset("camera").resolved(PRESET) == Subset("camera", None, 0.2, 42)
+    assert Subset(sample=0.5).resolved(PROTOCOL) == Subset(sample=0.5, sample_seed=0)
+    assert Subset(sample_seed=7).resolved(PRESET) == Subset(sample=0.2, sample_seed=7)
 
 
 def test_named_dimensions_are_strata() -> None:

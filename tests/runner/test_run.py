@@ -93,12 +93,26 @@ def test_the_others_are_played(runs: Path) -> None:
     assert outcomes(folder) == {first: "not_run", second: "success"}
 
 
-def test_the_subset_that_was_asked_for_is_kept(runs: Path) -> None:
-    subset = Subset(sample=0.5, sample_seed=3)
-    plans = plan_run("toy", None, None, 1, subset)
-    folder = execute(RunRequest("test", plans, "push", catalog.load_policy("push"), subset=subset))
-    assert folder.read().subset == {"sample": 0.5, "sample_seed": 3}
-    assert len(outcomes(folder)) == len(plans[0].episodes)
+def test_all_subsets_that_were_asked_for_are_kept(runs: Path) -> None:
+    subset, tasks = Subset(sample=0.5), set()
+    for asked in (subset, replace(subset, sample_seed=3), subset, Subset()):
+        plans = plan_run("toy", None, "0,1", 1, asked)
+        folder = execute(RunRequest("test", plans, "push", catalog.load_policy("push")))
+        tasks |= {episode.key for episode in plans[0].episodes}
+    assert folder.read().subsets == [{"sample": 0.5, "sample_seed": 0}, {"sample": 0.5, "sample_seed": 3}, {}]
+    assert set(outcomes(folder)) == tasks
+
+
+def test_assets_that_came_later_are_another_run(runs: Path) -> None:
+    """What happened is said, and what to do."""
+    play(tasks="0", episodes=1)
+    (plan,) = plan_run("toy", None, "0", 1)
+    more = plan.protocol.assets.model_copy(update={"digest": "more", "detail": "with an archive"})
+    plan = replace(plan, protocol=plan.protocol.model_copy(update={"assets": more}))
+    with pytest.raises(UserError) as refused:
+        execute(RunRequest("test", [plan], "push", catalog.load_policy("push")))
+    assert "toy: now with an archive" in str(refused.value)
+    assert "what it did not run for lack of them is played in a new run. Give this one a name" in str(refused.value)
 
 
 def test_infrastructure_errors_are_retried_and_then_recorded(runs: Path) -> None:

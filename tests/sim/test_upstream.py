@@ -21,13 +21,18 @@ def archive_of(path: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("names", "marker", "found"),
     [
-        (("assets/scenes/a.xml",), "", "scenes/a.xml"),
-        (("scenes/a.xml",), "", "scenes/a.xml"),
-        (("home/someone/LIBERO/assets/scenes/a.xml", "home/someone/LIBERO/assets/new/b.xml"), "new", "scenes/a.xml"),
+        (("assets/scenes/a.xml",), (), "scenes/a.xml"),
+        (("scenes/a.xml",), (), "scenes/a.xml"),
+        (("home/LIBERO/assets/scenes/a.xml", "home/LIBERO/assets/new/b.xml"), ("new", "scenes"), "scenes/a.xml"),
     ],
 )
-def test_an_archives_own_folders_do_not_matter(tmp_path: Path, names: tuple[str, ...], marker: str, found: str) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_an_archives_own_folders_do_not_matter(
+    tmp_path: Path, names: tuple[str, ...], marker: tuple[str, ...], found: str, there: bool
+) -> None:
     target = tmp_path / "assets"
+    if there:
+        target.mkdir()
     unpack(archive_of(tmp_path / "given.zip", *names), target, marker)
     assert (target / found).read_text() == "content"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["assets", "given.zip"]
@@ -38,9 +43,32 @@ def test_a_broken_or_other_archive_leaves_nothing_behind(tmp_path: Path) -> None
     broken.write_bytes(b"PK no")
     with pytest.raises(UserError, match=r"broken\.zip is broken"):
         unpack(broken, tmp_path / "assets")
-    with pytest.raises(UserError, match=r"other\.zip has no folder new_objects in it"):
-        unpack(archive_of(tmp_path / "other.zip", "a/b"), tmp_path / "assets", "new_objects")
+    for other in ("a/b", "new/a"):
+        with pytest.raises(UserError, match=r"other\.zip has no folder with new, scenes in it"):
+            unpack(archive_of(tmp_path / "other.zip", other), tmp_path / "assets", ("new", "scenes"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.zip", "other.zip"]
+
+
+def test_a_file_that_is_damaged_within_the_archive(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "given.zip", "a", "b")
+    archive.write_bytes(archive.read_bytes().replace(b"content", b"CONTENT", 1))
+    with pytest.raises(UserError, match=r"given\.zip is broken: Bad CRC-32"):
+        unpack(archive, tmp_path / "assets")
+    assert [path.name for path in tmp_path.iterdir()] == ["given.zip"]
+
+
+def test_what_is_there_is_neither_replaced_nor_downloaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("downloaded"))
+    mine = tmp_path / "assets" / "mine"
+    mine.parent.mkdir()
+    mine.touch()
+    with pytest.raises(UserError, match="assets is there already, but not whole: remove it"):
+        fetch_archive("who/what", "assets.zip", tmp_path, tmp_path / "assets")
+    with pytest.raises(UserError, match="assets is there already, but not whole: remove it"):
+        unpack(archive_of(tmp_path / "given.zip", "a"), tmp_path / "assets")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["assets", "given.zip"] and mine.exists()
 
 
 def test_an_archive_that_lies_there_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

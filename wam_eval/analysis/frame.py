@@ -124,13 +124,6 @@ def mixtures(card: RunCard, suites: Iterable[str]) -> list[str]:
     return said
 
 
-def tasks_left_out(card: RunCard, frame: pd.DataFrame) -> str | None:
-    """Which of these episodes' suites were played in part, in words; ``None`` where all their tasks were."""
-    played = frame.groupby("suite")["task"].nunique()
-    few = [f"{n} of {card.sizes[str(s)]} tasks of {s}" for s, n in played.items() if n < card.sizes[str(s)]]
-    return f"only {', '.join(few)}" if few else None
-
-
 def _frame(card: RunCard, records: Sequence[Record]) -> pd.DataFrame:
     by_key = {record.key: record for record in records}
     rows = []

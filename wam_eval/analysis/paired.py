@@ -8,8 +8,9 @@ from dataclasses import replace
 import pandas as pd
 
 from wam_eval.analysis import statistics
+from wam_eval.analysis.extent import mean_in_words
 from wam_eval.analysis.frame import RunData, coverage_of, mixtures
-from wam_eval.analysis.verdict import ALPHA, POWER, Row, estimate, mean_of_conditions, named
+from wam_eval.analysis.verdict import ALPHA, POWER, Row, estimate, named
 from wam_eval.protocol import differences
 
 
@@ -27,8 +28,8 @@ def compare_runs(candidate: RunData, other: RunData) -> Iterator[Row]:
             if level == "overall" and a.groupby("suite").size().nunique() > 1:
                 row = replace(row, notes=("overall: all episodes pooled; its suites differ in size",))
             if (benchmark, level) == ("libero_plus", "overall"):
-                means = " against ".join(f"{100 * mean_of_conditions(side):.1f}" for side in (a, b))
-                row = replace(row, notes=(f"overall is task-weighted; the mean of the dimensions is {means}",))
+                means = "; ".join(f"{run.name}: {mean_in_words(s)}" for run, s in ((candidate, a), (other, b)))
+                row = replace(row, notes=(f"overall is task-weighted; {means}",))
             reasons = _reasons(candidate, other, a, b)
             if reasons:
                 yield replace(row, reasons=tuple(reasons))

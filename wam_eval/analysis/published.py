@@ -148,6 +148,8 @@ class PaperProtocol(BaseModel):
         settings: fields of a :class:`wam_eval.protocol.Protocol` by dotted name -> value, such as ``seed`` or
             ``settings.settle_steps``.
         trials_per_task: episodes per task.
+        sample: share of each suite's tasks that its code draws; all if absent.
+        sample_seed: of the draw, which is :meth:`wam_eval.runner.choice.Subset.of`'s.
         source: where that stands.
     """
 
@@ -156,6 +158,8 @@ class PaperProtocol(BaseModel):
     step_limits: dict[str, int] = {}
     settings: dict[str, Any] = {}
     trials_per_task: int | None = None
+    sample: float | None = Field(default=None, gt=0, le=1)
+    sample_seed: int = 0
     source: str
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from wam_eval import catalog
+from wam_eval.analysis.extent import tasks_in, tasks_left_out
 from wam_eval.analysis.frame import RunData
 from wam_eval.analysis.published import CONDITIONS
-from wam_eval.analysis.statistics import Interval, difference_of_rates, stratified_bootstrap, weighted_interval
+from wam_eval.analysis.statistics import Counts, Interval, difference_of_rates, stratified_bootstrap, weighted_interval
 from wam_eval.errors import UserError
 from wam_eval.protocol import differences
 
@@ -71,10 +72,13 @@ def robustness(plus: RunData, libero: RunData) -> Robustness:
     paired = rows[rows["base"] != ""]
     if paired.empty:
         raise UserError(f"no task of {plus.name} perturbs one that counts in {libero.name}")
-    notes = [*_differences(plus, libero), *(f"{run.name}: {said}" for run in (plus, libero) for said in run.problems)]
+    notes = list(_differences(plus, libero))
+    for run in (plus, libero):
+        notes += [f"{run.name}: {said}" for said in (tasks_left_out(run.card), *run.problems) if said]
     if len(paired) < len(rows):
         notes.append(f"{len(rows) - len(paired)} episodes are left out: {libero.name} has none of their base tasks")
-    return Robustness(tuple(_falls(paired, clean)), tuple(notes))
+    whole = tasks_in(paired) == sum(plus.card.sizes.values())
+    return Robustness(tuple(_falls(paired, clean, "all tasks" if whole else "tasks that count")), tuple(notes))
 
 
 def _with_base(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
@@ -88,8 +92,8 @@ def _with_base(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(base_suite=rows["suite"].map(bases), base=base)
 
 
-def _falls(rows: pd.DataFrame, clean: pd.DataFrame) -> Iterator[Fall]:
-    yield _fall("overall", "all tasks", rows, clean)
+def _falls(rows: pd.DataFrame, clean: pd.DataFrame, everything: str) -> Iterator[Fall]:
+    yield _fall("overall", everything, rows, clean)
     for column, order in (("suite", ()), ("condition", CONDITIONS["libero_plus"]), ("difficulty", ())):
         groups = dict(list(rows.groupby(column, sort=True)))
         for name in [*(n for n in order if n in groups), *(n for n in groups if n not in order)]:
@@ -99,14 +103,24 @@ def _falls(rows: pd.DataFrame, clean: pd.DataFrame) -> Iterator[Fall]:
 def _fall(level: str, group: str, rows: pd.DataFrame, clean: pd.DataFrame) -> Fall:
     counts = rows.groupby(["base_suite", "base"])["success"].agg(["sum", "size"])
     controls = clean.loc[counts.index]
-    n = int(counts["size"].sum())
-    weights = counts["size"] / n
-    rate = float((weights * controls["sum"] / controls["size"]).sum())
-    perturbed = float(counts["sum"].sum()) / n
-    of_clean = weighted_interval(controls["sum"].tolist(), controls["size"].tolist(), weights.tolist())
-    of_perturbed = stratified_bootstrap(counts["sum"].tolist(), counts["size"].tolist())
-    interval = difference_of_rates(rate, perturbed, of_clean, of_perturbed)
-    return Fall(level, group, n, rate, perturbed, rate - perturbed, interval)
+    pair = [(side["sum"].tolist(), side["size"].tolist()) for side in (controls, counts)]
+    rate, perturbed, interval = matched_drop(*pair)
+    return Fall(level, group, int(counts["size"].sum()), rate, perturbed, rate - perturbed, interval)
+
+
+def matched_drop(clean: Counts, perturbed: Counts) -> tuple[float, float, Interval]:
+    """Rates before and after, by base task, and the 95 % interval of their difference, for these very tasks.
+
+    Args:
+        clean: successes and episodes of each base task; its rate weighs as much as its perturbed episodes.
+        perturbed: of the same base tasks, perturbed.
+    """
+    n = sum(perturbed[1])
+    weights = [size / n for size in perturbed[1]]
+    before = sum(weight * won / size for weight, won, size in zip(weights, *clean, strict=True))
+    after = sum(perturbed[0]) / n
+    intervals = weighted_interval(*clean, weights), stratified_bootstrap(*perturbed)
+    return before, after, difference_of_rates(before, after, *intervals)
 
 
 def _differences(plus: RunData, libero: RunData) -> Iterator[str]:

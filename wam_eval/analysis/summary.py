@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from wam_eval.analysis.extent import tasks_left_out
 from wam_eval.analysis.published import CONDITIONS
 from wam_eval.analysis.statistics import cluster_interval, mean_of_rates, stratified_bootstrap
 from wam_eval.episode import Outcome, split_condition
@@ -61,20 +62,36 @@ class PartRate(Rate):
     difficulty: int | None
 
 
+class MeanRate(BaseModel):
+    """The unweighted mean of rates, which has no successes of its own.
+
+    Attributes:
+        dimensions: how many rates.
+        rate: their mean; ``low`` and ``high`` are the ends of its 95 % interval.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dimensions: int
+    rate: float
+    low: float
+    high: float
+
+
 class Perturbed(BaseModel):
     """What is said of a benchmark whose tasks differ in their conditions, as LIBERO-Plus's do.
 
     Attributes:
         parts: by suite and condition, by condition, and by difficulty.
-        total: all tasks, each weighing alike.
-        mean: the conditions, each weighing alike; ``None`` unless every one has episodes that count.
+        total: all tasks of the run, each weighing alike.
+        mean: the conditions of which episodes count, each weighing alike; ``None`` where these are less than two.
     """
 
     model_config = ConfigDict(frozen=True)
 
     parts: list[PartRate]
     total: Rate
-    mean: Rate | None
+    mean: MeanRate | None
 
 
 class SuiteRate(Rate):
@@ -98,6 +115,7 @@ class Summary(BaseModel):
     Attributes:
         average: where there are several suites and all have the same number of counted episodes, their mean, which then
             is the rate over all episodes.
+        left_out: which tasks of its suites the run was not to play; ``None`` where it was to play all.
         complete: whether every planned episode counts.
         perturbed: where the tasks of a suite differ in their conditions.
         not_run: reason -> number of episodes that were not run for it, the commonest first.
@@ -112,6 +130,7 @@ class Summary(BaseModel):
     suites: list[SuiteRate]
     average: Rate | None
     perturbed: Perturbed | None = None
+    left_out: str | None = None
     not_run: dict[str, int] = {}
     complete: bool
     errors: dict[str, int]
@@ -129,6 +148,7 @@ def summarize(card: RunCard, records: Sequence[Record]) -> Summary:
         suites=suites,
         average=_over(planned) if len(suites) > 1 and len({suite.n for suite in suites}) == 1 else None,
         perturbed=_perturbed(card, planned),
+        left_out=tasks_left_out(card),
         not_run=dict(Counter(r.error for r in ordered if r.error and r.outcome is Outcome.NOT_RUN).most_common()),
         errors=dict(Counter(r.error for r in ordered if r.error).most_common()),
         complete=all(suite.n == suite.planned for suite in suites),
@@ -179,13 +199,12 @@ def _perturbed(card: RunCard, planned: Mapping[Task, tuple[int, list[Record]]]) 
         PartRate(suite=key[0], condition=key[1], difficulty=key[2], **_over(groups[key]).model_dump())
         for key in sorted(groups, key=place)
     ]
-    total = _over(planned)
-    conditions = [part for part in parts if part.suite is None and part.condition]
+    counted = [(p.rate, p.low, p.high) for p in parts if p.suite is None and p.condition and p.rate is not None]
     mean = None
-    if all(part.n for part in conditions):
-        rate, low, high = mean_of_rates([(part.rate or 0.0, part.low, part.high) for part in conditions])
-        mean = total.model_copy(update={"rate": rate, "low": low, "high": high})
-    return Perturbed(parts=parts, total=total, mean=mean)
+    if len(counted) > 1:
+        rate, low, high = mean_of_rates(counted)
+        mean = MeanRate(dimensions=len(counted), rate=rate, low=low, high=high)
+    return Perturbed(parts=parts, total=_over(planned), mean=mean)
 
 
 def _suite_rate(card: RunCard, suite: str, planned: Mapping[Task, tuple[int, list[Record]]]) -> SuiteRate:

@@ -10,8 +10,9 @@ import pandas as pd
 from wam_eval.analysis import statistics
 from wam_eval.analysis.audit.averages import averages
 from wam_eval.analysis.contestants import PrintedRates, PublishedMethod
-from wam_eval.analysis.frame import RunData, coverage_of, mixtures, tasks_left_out
-from wam_eval.analysis.published import Number, Paper, whole_of
+from wam_eval.analysis.extent import about_sample, dimension_left_out, plays_sample, tasks_left_out
+from wam_eval.analysis.frame import RunData, coverage_of, mixtures
+from wam_eval.analysis.published import MeasuredBy, Number, Paper, whole_of
 from wam_eval.analysis.verdict import ALPHA, POWER, Estimate, Row, estimate, named
 from wam_eval.errors import UserError
 from wam_eval.protocol import Protocol, flatten
@@ -34,6 +35,7 @@ def compare_with_printed(run: RunData, method: PublishedMethod) -> Iterator[Row]
             notes = (
                 f"{printed.title}: {number.table}, {number.measured_by.value}",
                 episodes_per_task(chosen, printed.paper, benchmark),
+                None if task else about_sample(run.card, benchmark, printed.paper.protocols.get(benchmark)),
                 f"not known of the paper's protocol: {', '.join(unsaid)}" if unsaid else None,
             )
             yield _independent(
@@ -126,7 +128,7 @@ def _reasons(run: RunData, printed: PrintedRates, chosen: pd.DataFrame, number: 
     kinds = sorted({p.assets.kind for p in protocols.values() if not p.publishable})
     said = [*run.faults, coverage_of(chosen), *mixtures(run.card, suites)]
     if number.task is None:
-        said += [tasks_left_out(run.card, chosen), _other_tasks(printed, chosen, number)]
+        said += [_left_out(run, printed, chosen, number), _other_tasks(printed, chosen, number)]
     if number.condition == whole_of(number.benchmark):
         said.append(_not_the_whole(printed, chosen))
     said += [f"{', '.join(kinds)} assets"] if kinds else []
@@ -134,6 +136,16 @@ def _reasons(run: RunData, printed: PrintedRates, chosen: pd.DataFrame, number: 
     if number.condition == "total" and (kind := _kind_of_total(printed)) != "task-weighted":
         yield f"the paper's total is {kind}, not the task-weighted mean"
     yield from protocol_differences(protocols, printed.paper, printed.benchmark)
+
+
+def _left_out(run: RunData, printed: PrintedRates, chosen: pd.DataFrame, number: Number) -> str | None:
+    """Which tasks behind the printed rate the run was not to play; what a paper cites is not over its own sample."""
+    own = number.measured_by is not MeasuredBy.CITED
+    if own and plays_sample(run.card, printed.benchmark, printed.paper.protocols.get(printed.benchmark)):
+        return None
+    if printed.benchmark == "libero_plus":
+        return dimension_left_out(chosen, str(number.condition))
+    return tasks_left_out(run.card, set(chosen["suite"]))
 
 
 def _other_tasks(printed: PrintedRates, chosen: pd.DataFrame, number: Number) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def run(
     video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
     imagine: Annotated[int, typer.Option(min=0, help="Score imagined frames in each task's first N episodes.")] = 0,
     retry_errors: Annotated[
-        bool, typer.Option(help="Play episodes again that ended in an error or were not run.")
+        bool, typer.Option(help="Play episodes again that ended in an error or that the policy declined.")
     ] = False,
 ) -> None:
     """Evaluate a policy on a suite. The same command continues a run that was stopped."""
@@ -61,7 +62,6 @@ def run(
         video=video,
         imagine=imagine,
         retry_errors=retry_errors,
-        subset=subset,
         command=sys.argv,
     )
     # A cluster's scheduler stops a run as Ctrl-C does; a shell's background job would ignore both.
@@ -76,9 +76,10 @@ def run(
     console.print(terminal_of(summary))
     if (beside := side_by_side(summary)) is not None:
         console.print(beside)
-    for text, count in list(summary.errors.items())[:3]:
+    errors = Counter(summary.errors) - Counter(summary.not_run)  # what was not run stands under the table
+    for text, count in errors.most_common(3):
         console.print(f"{count} x {text}", markup=False, highlight=False)
-    if summary.errors:
+    if errors:
         console.print(f"Logs are in {folder.path}/logs. To play these again: --retry-errors (RETRY=1)", highlight=False)
     console.print(f"Saved in {folder.path}", markup=False, highlight=False)
     if stopped:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 from rich.table import Table
 
-from wam_eval.analysis.summary import PartRate, Perturbed, Rate, Summary
+from wam_eval.analysis.extent import mean_of_dimensions
+from wam_eval.analysis.summary import MeanRate, PartRate, Perturbed, Rate, Summary
 
 MOST_REASONS = 5
 """Of why episodes were not run, the commonest that are said."""
@@ -39,7 +40,7 @@ class Row:
     suite: str
     task: int | None
     label: str
-    rate: Rate
+    rate: Rate | MeanRate
     whole: bool = True
 
 
@@ -68,8 +69,8 @@ def _rows_by_condition(summary: Summary, perturbed: Perturbed) -> list[Row]:
         rows += [_part_row(part, "all") for part in perturbed.parts if part.suite is None and part.condition]
     rows += [_part_row(part, "all") for part in perturbed.parts if part.difficulty]
     rows.append(Row("all", None, "total (task-weighted)", perturbed.total))
-    if perturbed.mean and len({part.condition for part in perturbed.parts} - {None}) > 1:
-        rows.append(Row("all", None, "mean of the dimensions", perturbed.mean))
+    if perturbed.mean:
+        rows.append(Row("all", None, mean_of_dimensions(perturbed.mean.dimensions), perturbed.mean))
     return rows
 
 
@@ -79,6 +80,7 @@ def _part_row(part: PartRate, suite: str) -> Row:
 
 def frame_of(summary: Summary) -> pd.DataFrame:
     """All rows with plain numbers: fractions, and ``low`` and ``high`` of the 95 % interval."""
+    whole_numbers = ("task", "planned", "n", "successes")
     return pd.DataFrame(
         {
             "suite": row.suite,
@@ -88,14 +90,16 @@ def frame_of(summary: Summary) -> pd.DataFrame:
             "assets": ", ".join(sorted({suite.assets for suite in summary.suites})),
         }
         for row in rows_of(summary)
-    ).astype({"task": "Int64"})
+    ).astype(dict.fromkeys(whole_numbers, "Int64"))
 
 
 def notes_of(summary: Summary) -> list[str]:
-    """What must be said beside the numbers: assets, coverage, protocol."""
+    """What must be said beside the numbers: assets, tasks left out, coverage, protocol."""
     notes = [
         f"Played with {not_comparable(kind)}" for kind in sorted({s.assets for s in summary.suites} - {"official"})
     ]
+    if summary.left_out:
+        notes.append(f"Played {summary.left_out}.")
     if not summary.complete:
         missing = sum(suite.planned - suite.n for suite in summary.suites)
         notes.append(f"Incomplete: {missing} planned episodes do not count (not played yet, not run, or errors).")
@@ -158,14 +162,19 @@ def _short(rate: Rate) -> str:
 def _cells(row: Row) -> list[str]:
     rate = row.rate
     label = row.label if row.task is None else f"{row.task:02d} {row.label}"
+    if isinstance(rate, MeanRate):
+        return [label, "–", f"{100 * rate.rate:.1f}", _interval(rate), "–"]
     others = [
         f"{n} {name.replace('_', ' ')}" for name, n in rate.outcomes.items() if name not in ("success", "failure")
     ]
     coverage = f"{100 * rate.coverage:.0f}" + (f" ({', '.join(others)})" if others else "")
     if rate.rate is None:
         return [label, "0/0", "–", "–", coverage]
-    interval = f"{100 * rate.low:.1f} – {100 * rate.high:.1f}"
-    return [label, f"{rate.successes}/{rate.n}", f"{100 * rate.rate:.1f}", interval, coverage]
+    return [label, f"{rate.successes}/{rate.n}", f"{100 * rate.rate:.1f}", _interval(rate), coverage]
+
+
+def _interval(rate: Rate | MeanRate) -> str:
+    return f"{100 * rate.low:.1f} – {100 * rate.high:.1f}"
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

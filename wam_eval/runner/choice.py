@@ -6,11 +6,12 @@ import math
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wam_eval.catalog import ProtocolCard, SuiteCard
 from wam_eval.episode import split_condition
 from wam_eval.errors import UserError, unknown
+from wam_eval.sim.libero_plus.variation import DIMENSIONS
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Subset:
     def of(self, chosen: list[int], suite: str, card: SuiteCard, protocol: ProtocolCard) -> list[int]:
         """The tasks that are left; none where a suite has no task of these dimensions and difficulties.
 
-        A sample is drawn from the suite as a whole, the way ImageWAM's scripts do it; where dimensions are named, from
-        each of them.
+        The protocol card's own sample is drawn from the suite as a whole, the way ImageWAM's scripts do it, and what is
+        asked for is taken from it. A sample that is asked for is drawn from what is asked for; where dimensions are
+        named, from each of them.
 
         Args:
             chosen: indices, in order.
@@ -42,7 +44,7 @@ class Subset:
             protocol: card with the share and the seed that are used where none are asked for.
 
         Raises:
-            UserError: a dimension or difficulty that does not exist, or an impossible share.
+            UserError: a dimension or difficulty that does not exist, or what :meth:`resolved` refuses.
         """
         parts = [split_condition(task.condition, suite) if task.condition else ("", None) for task in card.tasks]
         if self.dimensions is not None:
@@ -51,17 +53,36 @@ class Subset:
         if self.difficulty is not None:
             levels = _levels(self.difficulty, suite, {level for _, level in parts if level is not None})
             chosen = [task for task in chosen if parts[task][1] in levels]
+        resolved = self.resolved(protocol)
+        if resolved.sample is None:
+            return chosen
+        drawn = f"{resolved.sample_seed}:{card.base or suite}"
+        if self.sample is None:
+            sample = set(draw(list(range(len(parts))), resolved.sample, drawn))
+            return [task for task in chosen if task in sample]
+        if self.dimensions is None:
+            return draw(chosen, self.sample, drawn)
+        strata = [(name, [task for task in chosen if parts[task][0] == name]) for name in sorted(wanted)]
+        return sorted(task for name, part in strata for task in draw(part, self.sample, f"{drawn}:{name}"))
+
+    def resolved(self, protocol: ProtocolCard) -> Subset:
+        """The subset with the share and the seed that are drawn with, where there is a sample.
+
+        Args:
+            protocol: card with those that are used where none are asked for.
+
+        Raises:
+            UserError: an impossible share, or a seed without a share.
+        """
         share = protocol.sample if self.sample is None else self.sample
         if share is None:
-            return chosen
+            if self.sample_seed is not None:
+                raise UserError("--sample-seed draws nothing without a share: give --sample, too, such as 0.2")
+            return self
         if not 0 < share <= 1:
             raise UserError(f"a sample of {share:g}: give the share of the tasks, above 0 and at most 1")
         seed = protocol.sample_seed if self.sample_seed is None else self.sample_seed
-        drawn = f"{seed}:{card.base or suite}"
-        if self.dimensions is None:
-            return draw(chosen, share, drawn)
-        strata = [(name, [task for task in chosen if parts[task][0] == name]) for name in sorted(wanted)]
-        return sorted(task for name, part in strata for task in draw(part, share, f"{drawn}:{name}"))
+        return replace(self, sample=share, sample_seed=seed)
 
 
 def draw(tasks: list[int], share: float, seed: str) -> list[int]:
@@ -105,12 +126,13 @@ def _span(part: str, what: str) -> range | None:
 
 
 def _dimensions(text: str, suite: str, known: Sequence[str]) -> set[str]:
-    there = dict.fromkeys(filter(None, known))
+    order = {name: place for place, name in enumerate(DIMENSIONS)}
+    there = sorted(set(filter(None, known)), key=lambda name: order.get(name, len(order)))
     if not there:
         raise UserError(f"--dimensions: the tasks of {suite} have no dimensions of perturbation")
     wanted = {part.strip() for part in text.split(",") if part.strip()}
     for name in sorted(wanted - set(there)):
-        raise unknown(f"dimension of {suite}", name, there)
+        raise UserError(f"unknown dimension of {suite} {name!r}: it has {', '.join(there)}")
     if not wanted:
         raise UserError(f"--dimensions {text!r} names none of {', '.join(there)}")
     return wanted

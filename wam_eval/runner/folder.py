@@ -55,7 +55,8 @@ class RunCard(BaseModel):
         benchmarks: elementary suite -> its benchmark (``libero``, ``robotwin`` ...).
         conditions: elementary suite -> task index -> condition of its episodes; empty where a suite has none.
         sizes: elementary suite -> number of tasks of the full suite, of which the selection may be a part.
-        subset: which of the tasks the last command asked for: dimensions, difficulty, sample, sample_seed.
+        subsets: which of the tasks its commands asked for, in order and without repeats: dimensions, difficulty,
+            sample, sample_seed; an empty one for all.
         command: the last command line.
         versions: of this package, Python, Ray.
         workers: where the last part of it was played, with what the policy says of itself there.
@@ -73,7 +74,7 @@ class RunCard(BaseModel):
     benchmarks: dict[str, str]
     conditions: dict[str, dict[int, str]]
     sizes: dict[str, int]
-    subset: dict[str, str | float] = {}
+    subsets: list[dict[str, str | int | float]] = []
     command: list[str]
     versions: dict[str, str]
     workers: list[dict[str, Any]] = []
@@ -199,20 +200,29 @@ def run_names() -> list[str]:
     return sorted(path.parent.name for path in runs_folder().glob("*/run.json"))
 
 
+OTHER_ASSETS = (
+    "The assets changed, or some came, after it was started. A run has one set of assets: what it did not run for lack "
+    "of them is played in a new run. "
+)
+
+
 def continued(old: RunCard, new: RunCard) -> RunCard:
     """The card of a run that ``new`` continues: its selection grows, everything that counts must be the same.
 
     Raises:
         UserError: another policy, checkpoint or protocol; every field that differs is named.
     """
-    faults = old.policy.differences(new.policy)
+    faults, hint = old.policy.differences(new.policy), ""
     for suite in old.protocols.keys() & new.protocols.keys():
-        for field, then, now in differences(old.protocols[suite], new.protocols[suite]):
+        before, after = old.protocols[suite], new.protocols[suite]
+        for field, then, now in differences(before, after):
             faults.append(f"{suite}: {field}: {then!r} then, {now!r} now")
+        if before.assets.digest != after.assets.digest:
+            faults += [f"{suite}: then {before.assets.detail}", f"{suite}: now {after.assets.detail}"]
+            hint = OTHER_ASSETS
     if faults:
-        raise UserError(
-            f"run {old.run!r} was started differently:\n  " + "\n  ".join(faults) + "\nGive this one a name: --run NAME"
-        )
+        listed = "\n  ".join(faults)
+        raise UserError(f"run {old.run!r} was started differently:\n  {listed}\n{hint}Give this one a name: --run NAME")
     selection = {suite: dict(tasks) for suite, tasks in old.selection.items()}
     for suite, tasks in new.selection.items():
         planned = selection.setdefault(suite, {})
@@ -224,6 +234,7 @@ def continued(old: RunCard, new: RunCard) -> RunCard:
             "protocols": {**old.protocols, **new.protocols},
             "hashes": {**old.hashes, **new.hashes},
             "selection": selection,
+            "subsets": old.subsets + [subset for subset in new.subsets if subset not in old.subsets],
             "benchmarks": {**old.benchmarks, **new.benchmarks},
             "sizes": {**old.sizes, **new.sizes},
             "tasks": {s: {**old.tasks.get(s, {}), **new.tasks.get(s, {})} for s in selection},

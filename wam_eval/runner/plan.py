@@ -22,6 +22,7 @@ class SuitePlan:
     Attributes:
         titles: task index -> what people call the task, for all tasks of the suite.
         not_run: keys of episodes that cannot be played on this machine -> why.
+        subset: of the tasks, with the share and the seed that a sample was drawn with.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SuitePlan:
     episodes: tuple[Episode, ...]
     titles: dict[int, str]
     not_run: dict[str, str] = field(default_factory=dict)
+    subset: Subset = field(default_factory=Subset)
 
 
 def plan_run(
@@ -49,7 +51,7 @@ def plan_run(
         protocol: name of a protocol card; the benchmark's default if ``None``.
         tasks: which tasks of each suite, such as ``0,3,5-7`` or names; all if ``None``.
         episodes: episodes per task; the suite's own number if ``None``.
-        subset: which of these tasks; the protocol card's sample of them if ``None``.
+        subset: which of these tasks; those in the protocol card's sample if ``None``.
         settings: of the protocol, in place of its card's.
 
     Raises:
@@ -69,14 +71,15 @@ def plan_run(
         rules = make_protocol(name, card, benchmark, protocol, here)
         chosen = here.playable(select_tasks(tasks, [task.name for task in card.tasks], name), card, tasks is not None)
         chosen = subset.of(chosen, name, card, benchmark.protocols[rules.card])
-        if not chosen and subset != Subset():
+        resolved = subset.resolved(benchmark.protocols[rules.card])
+        if not chosen and resolved != Subset():
             continue
         played = make_episodes(name, card, rules, chosen, episodes, here)
         titles = {index: task.instruction for index, task in enumerate(card.tasks)}
         not_run = {e.key: card.tasks[e.task].not_run for e in played if card.tasks[e.task].not_run}
-        plans.append(SuitePlan(name, benchmark_name, benchmark, here, rules, tuple(played), titles, not_run))
+        plans.append(SuitePlan(name, benchmark_name, benchmark, here, rules, tuple(played), titles, not_run, resolved))
     if not plans:
-        raise UserError(f"{suite} has no such tasks: widen --dimensions, --difficulty or --tasks")
+        raise UserError(f"{suite} has no such tasks: widen --dimensions, --difficulty, --tasks or --sample")
     return plans
 
 

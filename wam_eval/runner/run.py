@@ -6,7 +6,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,6 @@ from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.policies.loading import checkpoint_digest, policy_arguments
 from wam_eval.policies.policy import PolicyUnavailable
-from wam_eval.runner.choice import Subset
 from wam_eval.runner.folder import PolicyRecord, RunCard, RunFolder, check_name, continued
 from wam_eval.runner.ledger import Ledger, Record
 from wam_eval.runner.plan import SuitePlan
@@ -39,7 +38,6 @@ class RunRequest:
         video: ``none``, ``failures`` or ``all``.
         imagine: of how many episodes per task, the first ones, the policy's imagined frames are wanted.
         retry_errors: play episodes again whose recorded outcome is an error.
-        subset: of the tasks that was asked for, for the record.
         command: command line, for the record.
     """
 
@@ -52,7 +50,6 @@ class RunRequest:
     video: str = "none"
     imagine: int = 0
     retry_errors: bool = False
-    subset: Subset = field(default_factory=Subset)
     command: Sequence[str] = ()
 
 
@@ -199,6 +196,12 @@ def default_name(suite: str, policy: str, protocol: str, checkpoint: str | None)
     return "-".join(parts)
 
 
+def _subsets(plans: Sequence[SuitePlan]) -> list[dict[str, Any]]:
+    """What was asked for of the suites, as a run's card holds it; one for all of them, unless their cards differ."""
+    subsets = dict.fromkeys(plan.subset for plan in plans)
+    return [{name: value for name, value in asdict(subset).items() if value is not None} for subset in subsets]
+
+
 def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
     selection = {plan.name: dict(sorted(Counter(e.task for e in plan.episodes).items())) for plan in request.plans}
     return RunCard(
@@ -218,7 +221,7 @@ def _card(request: RunRequest, arguments: dict[str, Any]) -> RunCard:
         benchmarks={plan.name: plan.benchmark_name for plan in request.plans},
         sizes={plan.name: len(plan.titles) for plan in request.plans},
         conditions={plan.name: {e.task: e.condition for e in plan.episodes} for plan in request.plans},
-        subset={name: value for name, value in asdict(request.subset).items() if value is not None},
+        subsets=_subsets(request.plans),
         command=list(request.command),
         versions={
             "wam_eval": wam_eval.__version__,

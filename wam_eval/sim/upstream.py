@@ -6,9 +6,14 @@ import os
 import shutil
 import subprocess
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from wam_eval.errors import UserError
+
+UNPACKING = ".unpacking"
+"""Ending of a folder that an archive is unpacked into until it is whole."""
 
 
 def clone(repository: str, commit: str, target: Path, variable: str) -> None:
@@ -35,7 +40,7 @@ def clone(repository: str, commit: str, target: Path, variable: str) -> None:
             ) from error
 
 
-def fetch_archive(data_set: str, archive: str, folder: Path, target: Path, marker: str = "") -> None:
+def fetch_archive(data_set: str, archive: str, folder: Path, target: Path, marker: Sequence[str] = ()) -> None:
     """Download a ZIP archive and unpack it; one that lies in the folder already is taken instead, and kept.
 
     Args:
@@ -45,8 +50,9 @@ def fetch_archive(data_set: str, archive: str, folder: Path, target: Path, marke
         marker: see :func:`unpack`.
 
     Raises:
-        UserError: it cannot be downloaded, or is broken; says what to do by hand.
+        UserError: it cannot be downloaded, or is broken, or the target is there; says what to do by hand.
     """
+    _refuse_to_replace(target)
     given = folder / archive
     if given.is_file():
         unpack(given, target, marker)
@@ -64,29 +70,48 @@ def fetch_archive(data_set: str, archive: str, folder: Path, target: Path, marke
     downloaded.unlink()
 
 
-def unpack(archive: Path, target: Path, marker: str = "") -> None:
+def unpack(archive: Path, target: Path, marker: Sequence[str] = ()) -> None:
     """Unpack a ZIP archive, whole or not at all.
 
     Args:
         target: becomes the archive's folder of the same name, or else all of its content.
-        marker: name of a folder; what holds it becomes the target, however deep it lies.
+        marker: names of folders; what holds all of them becomes the target, however deep it lies.
 
     Raises:
-        UserError: it is broken, or lacks the marker.
+        UserError: it is broken, or lacks a marker, or the target is there.
     """
-    temporary = target.with_name(f"{target.name}.unpacking")
+    _refuse_to_replace(target)
+    temporary = target.with_name(target.name + UNPACKING)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as content:
             content.extractall(temporary)
-    except zipfile.BadZipFile as error:
+        inner = temporary / target.name if (temporary / target.name).is_dir() else temporary
+        if marker:
+            inner = _holder(temporary, marker, archive)
+        inner.replace(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive} is broken: {error}. Remove it, and type this command again") from error
-    inner = temporary / target.name if (temporary / target.name).is_dir() else temporary
-    if marker:
-        found = sorted(temporary.rglob(marker), key=lambda path: len(path.parts))
-        if not found:
-            shutil.rmtree(temporary)
-            raise UserError(f"{archive} has no folder {marker} in it: it is another archive than the one needed here")
-        inner = found[0].parent
-    inner.replace(target)
-    shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:  # of the disk: full, or read-only
+        raise UserError(f"{archive} cannot be unpacked beside {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _holder(folder: Path, marker: Sequence[str], archive: Path) -> Path:
+    """The folder with all folders of the marker that lies the least deep."""
+    places = sorted((path.parent for path in folder.rglob(marker[0])), key=lambda path: len(path.parts))
+    for place in places:
+        if all((place / name).is_dir() for name in marker):
+            return place
+    raise UserError(
+        f"{archive} has no folder with {', '.join(marker)} in it: it is half, or another archive than the one needed "
+        "here. Remove it, and type this command again"
+    )
+
+
+def _refuse_to_replace(target: Path) -> None:
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists():
+        raise UserError(f"{target} is there already, but not whole: remove it, and type this command again")

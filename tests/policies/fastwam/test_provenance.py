@@ -105,7 +105,6 @@ def test_the_other_robot_is_refused_with_its_policy() -> None:
         check_trained_for(Path("libero_idm_2cam224.pt"), "robotwin", "idm")
 
 
-
 def test_the_configuration_is_named_as_the_source(tmp_path: Path) -> None:
     path = trained(tmp_path, "create_fastwam_joint", 7)
     with pytest.raises(UserError, match=rf"says {tmp_path}/config\.yaml"):

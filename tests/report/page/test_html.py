@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.simulated import LIBERO, card_of, draw, records_of, write_run
+from tests.simulated import LIBERO, card_of, draw, libero_plus_card, records_of, write_run
 from wam_eval.analysis.frame import read_run, run_data
 from wam_eval.analysis.published import Method, Number, Paper, Published, read_published
 from wam_eval.analysis.summary import summarize
@@ -125,7 +125,7 @@ def test_clean_and_randomized_and_dimensions_appear_only_where_they_were_played(
     assert (section(second, "drop"), section(second, "dimensions") != "") == ("", True)
     shown = section(second, "dimensions")
     assert "<b>66.7</b>" in shown.partition("total (tasks)</td>")[2]
-    assert "<b>75.0</b>" in shown.partition("mean of dimensions</td>")[2]
+    assert "<b>75.0</b>" in shown.partition("mean of 2 of 7 dimensions</td>")[2]
     assert "camera-3" in episodes_in(second)["text"]["condition"]["values"]
 
 
@@ -141,9 +141,43 @@ def test_dimensions_that_were_not_run_are_shown_with_the_reason(runs: Path, tmp_
     assert "0 of 1" in rows.partition("<td>light</td>")[2].partition("</tr>")[0]
     assert "of" not in rows.partition("<td>camera</td>")[2].partition("</tr>")[0]
     assert "2 of 3" in rows.partition("total (tasks)</td>")[2].partition("</tr>")[0]
-    assert "<b>" not in rows.partition("mean of dimensions</td>")[2].partition("</tr>")[0], (
-        "of three dimensions, not two"
+    mean = rows.partition("mean of 2 of 7 dimensions</td>")[2].partition("</tr>")[0]
+    assert "<b>50.0</b>" in mean and "<td>–</td>" in mean, "it has no episodes of its own"
+
+
+def test_the_mean_of_the_dimensions_is_that_of_seven(runs: Path, tmp_path: Path) -> None:
+    """A run of all tasks and one of two dimensions stand side by side, each with the mean that it has."""
+    whole = libero_plus_card("whole")
+    part = libero_plus_card("part", {"libero_plus_goal": range(500)})
+    for card in (whole, part):
+        write_run(card, simulate(card))
+    page = write_report(["whole", "part"], tmp_path / "p").read_text(encoding="utf-8")
+    rows = section(page, "dimensions").partition("<tbody>")[2].split("</tr>")
+    means = {row.partition("<td>")[2].partition("</td>")[0]: row.count("<b>") for row in rows if "<td>mean" in row}
+    assert means == {"mean of the dimensions": 1, "mean of 2 of 7 dimensions": 1}
+
+
+def test_some_tasks_are_not_called_all(runs: Path) -> None:
+    whole, part = (
+        libero_plus_card("whole"),
+        libero_plus_card("part", dict.fromkeys(libero_plus_card("").sizes, range(9))),
     )
+    both = [run_data(card, simulate(card)) for card in (whole, part)]
+    said = [sections.overall(run, "libero_plus").said for run in both]
+    assert said == [
+        "all tasks of 4 suites, each task weighing alike",
+        "36 of 10,030 tasks of 4 suites, each task weighing alike",
+    ]
+    assert sections.suite_rows(both[:1])[-1]["label"] == "libero_plus, all tasks"
+    assert sections.suite_rows(both)[-1]["label"] == "libero_plus, tasks that count"
+
+
+def test_one_suite_is_not_ranked_among_totals_of_four(runs: Path) -> None:
+    goal = libero_plus_card("goal", {"libero_plus_goal": range(2591)})
+    for card, ranked in ((goal, False), (libero_plus_card("whole"), True)):
+        found = baselines([run_data(card, simulate(card))], ["mine"], "libero_plus", read_published())
+        assert found is not None
+        assert ("total" in found.conditions) is ranked
 
 
 def test_tasks_of_both_conditions_stand_in_one_row() -> None:
@@ -288,6 +322,6 @@ def test_a_run_of_some_tasks_is_not_ranked_among_averages(runs: Path, tmp_path: 
     card = card_of("some", dict.fromkeys(LIBERO, 2), 50).model_copy(update={"sizes": dict.fromkeys(LIBERO, 10)})
     write_run(card, records_of(card, np.ones(400, bool)))
     text = write_report(["some"], tmp_path).read_text()
-    assert "only 2 of 10 tasks of libero_10" in text
+    assert "only 8 of 40 tasks: 2 of 10 tasks of libero_spatial" in text
     found = baselines([read_run("some")], ["some"], "libero", read_published())
     assert found is not None and all("average" not in line.values for line in found.lines if line.run is not None)

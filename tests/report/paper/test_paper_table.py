@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.simulated import LIBERO, card_of, draw, records_of
+from tests.simulated import LIBERO, card_of, draw, libero_plus_card, records_of
 from wam_eval import catalog
 from wam_eval.analysis.frame import RunData, run_data
 from wam_eval.analysis.published import PaperProtocol, Published, Status, read_published
@@ -135,6 +135,33 @@ def test_libero_plus_is_averaged_over_all_episodes_of_all_its_tasks() -> None:
     rates = table_of("imagewam-table3", run_data(card, records_of(card, won))).rows[-1].cells[2:]
     assert [cell.n for cell in rates] == [*sizes.values(), 10030]
     assert rates[-1].value == pytest.approx(100 * won.mean())
+
+
+def imagewam_table(run: RunData) -> PaperTable:
+    return paper_table(load_layout("imagewam-table3"), read_published(), [run])
+
+
+def test_the_sample_that_a_papers_script_draws_is_complete() -> None:
+    bases = {f"libero_plus_{base}": f"libero_{base}" for base in ("spatial", "object", "goal", "10")}
+    sizes = libero_plus_card("").sizes
+    drawn = {s: random.Random(f"42:{base}").sample(range(sizes[s]), -(-sizes[s] // 5)) for s, base in bases.items()}
+    card = libero_plus_card("sample", drawn)
+    won = draw(card, 0.8, 0)
+    table = imagewam_table(run_data(card, records_of(card, won)))
+    assert table.rows[-1].cells[-1].n == 481 + 504 + 519 + 504
+    assert table.rows[-1].cells[-1].value == pytest.approx(100 * won.mean())
+    assert "its tasks are the 20 % of each suite that the paper's script draws (seed 42)" in footnotes(table)
+    assert "of 1599 tasks" not in footnotes(table)
+    played = imagewam_table(run_data(card, records_of(card, won)[:-1]))
+    assert played.rows[-1].cells[-1].text == "–", "every one of them must count"
+
+
+def test_another_sample_has_no_average() -> None:
+    card = libero_plus_card("other", {suite: range(0, size, 5) for suite, size in libero_plus_card("").sizes.items()})
+    table = imagewam_table(run_data(card, records_of(card, draw(card, 0.8, 0))))
+    assert table.rows[-1].cells[-1].text == "–"
+    assert "its tasks are not the 20 % of each suite that the paper's script draws (seed 42)" in footnotes(table)
+    assert "camera: 322 of 1599 tasks" in footnotes(table)
 
 
 def test_beside_tasks_a_run_is_a_pair_of_columns() -> None:

@@ -74,7 +74,8 @@ class OfficialSimulator(Simulator):
     def fingerprint(self) -> dict[str, str]:
         """As ours."""
         sim = self.env.sim
-        return {"state": _sha256(sim.get_state().flatten()), "fixtures": _sha256(sim.model.body_pos)}
+        poses = np.hstack([sim.model.body_pos, sim.model.body_quat])
+        return {"state": _sha256(sim.get_state().flatten()), "fixtures": _sha256(poses)}
 
     def snapshot(self) -> bytes:
         """Official code has none."""

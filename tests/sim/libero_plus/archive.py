@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wam_eval.sim.libero_plus.archive import MODELS, model_file
 from wam_eval.sim.libero_plus.arena import parts_of
-from wam_eval.sim.libero_plus.objects import MODELS, model_file
 
 ROOMS = {
     "floor": "libero_floor_base_style",
@@ -57,12 +57,12 @@ def write_archive(folder: Path, libero: Path, bddls: Iterable[Path]) -> Path:
         if not (textures / texture.name).exists():
             (textures / texture.name).symlink_to(texture)
     for bddl in bddls:
-        scene, floor, wall = parts_of(bddl)
+        scene, floor, wall = parts_of(bddl.read_text())
         for name in filter(None, (floor, wall)):
             _write_texture(textures / f"{name}.png")
         _write_scene(folder, libero, scene)
     for category in MODELS:
-        file = model_file(folder, category)
+        file = folder / model_file(category)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_BOX.format(name=category))
     return folder

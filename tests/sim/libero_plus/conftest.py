@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.libero_plus.made_up import expect_made_up, write_copy
+from tests.sim.libero_plus.archive import write_archive
+from tests.sim.libero_plus.made_up import BASE, ROOMS, SUITE, expect_made_up, write_copy
 from wam_eval.sim.libero_plus.manifest import read_manifest
 from wam_eval.sim.libero_plus.root import ASSETS_VARIABLE, VARIABLE
+
+
+@pytest.fixture
+def archive(copy: Path, standins: Path) -> Path:
+    """A made-up archive of assets beside that copy, with all that its tasks need."""
+    tasks = [copy / "bddl_files" / SUITE / f"{BASE}{ending}.bddl" for ending in ROOMS]
+    return write_archive(copy / "assets", standins, tasks)
 
 
 @pytest.fixture

@@ -34,6 +34,12 @@ TASKS = (
     ("_level3_sample1", "Objects Layout", 4),
     ("_add_22", "Objects Layout", 1),
 )
+#: Ending -> what its BDDL file calls the problem.
+ROOMS = {
+    "_light_4": "Libero_Tabletop_Manipulation_tabletop_light_sync_modified_7",
+    "_table_13": "Libero_Tabletop_Manipulation_tabletop_table_Marble01_COL_3K",
+    "_tb_2": "Libero_Tabletop_Manipulation_tabletop_table_Marble01_COL_3K_Wall_canvas",
+}
 COUNTS = (2, 1, 2, 1, 2, 1, 2)
 """Of these, in the order of ``DIMENSIONS``."""
 
@@ -50,8 +56,10 @@ def write_copy(folder: Path) -> Path:
         if "_language_" in ending:
             sentence = CORRUPTED if "_36_" in ending else SENTENCE
             text = re.sub(r"\(:language [^)]*\)", f"(:language {sentence})", bddl)
+        if ending in ROOMS:
+            text = bddl.replace("LIBERO_Tabletop_Manipulation", ROOMS[ending])
         if "_add_" in ending:
-            text = bddl.replace("(:objects", "(:objects\n    can_of_soda_1 - can_of_soda")
+            text = bddl.replace("(:objects", "(:objects\n    can_of_soda__1_1 - can_of_soda__1")
         _write(data / "bddl_files" / SUITE / f"{name.partition('_view_')[0]}.bddl", text)
         if category == "Objects Layout":
             write_states(data / "init_files" / "libero_newobj" / SUITE / f"{name}.pruned_init")

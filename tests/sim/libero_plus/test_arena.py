@@ -53,12 +53,12 @@ def bddl(folder: Path, problem: str) -> Path:
 def test_a_problems_name_stands_for_files(
     tmp_path: Path, room: str, scene: str, floor: str | None, wall: str | None
 ) -> None:
-    assert parts_of(bddl(tmp_path, f"Libero_{room}")) == (scene, floor, wall)
+    assert parts_of(bddl(tmp_path, f"Libero_{room}").read_text()) == (scene, floor, wall)
 
 
 def test_a_problem_of_libero_itself_names_no_room(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="names no room of LIBERO-Plus"):
-        parts_of(bddl(tmp_path, "LIBERO_Tabletop_Manipulation"))
+        parts_of(bddl(tmp_path, "LIBERO_Tabletop_Manipulation").read_text())
 
 
 @pytest.mark.parametrize("folder", ["", "lights", "kitchen250", "kitchenxml"])
@@ -72,9 +72,9 @@ def test_a_scene_is_found_in_the_folders_of_its_room(tmp_path: Path, folder: str
 
 def test_what_the_archive_lacks_is_named(tmp_path: Path) -> None:
     task = bddl(tmp_path, "Libero_Floor_Manipulation_Floordark")
-    with pytest.raises(FileNotFoundError, match=r"task_light_3 needs the scene libero_floor_base_style\.xml"):
+    with pytest.raises(FileNotFoundError, match=r"task_light_3 needs scenes/libero_floor_base_style\.xml"):
         read_arena(task, tmp_path)
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes" / "libero_floor_base_style.xml").touch()
-    with pytest.raises(FileNotFoundError, match=r"task_light_3 needs the texture dark_floor_texture\.png"):
+    with pytest.raises(FileNotFoundError, match=r"task_light_3 needs textures/dark_floor_texture\.png"):
         read_arena(task, tmp_path)

@@ -1,6 +1,7 @@
 """LIBERO-Plus as installed: suites without a list of their own, tasks without assets, sentences by the protocol."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,16 +10,20 @@ from wam_eval import catalog, listing
 from wam_eval.errors import UserError
 from wam_eval.fingerprint import fingerprint_suite
 from wam_eval.gym import TaskEnv
+from wam_eval.protocol import AssetsCard
 from wam_eval.runner.choice import Subset
 from wam_eval.runner.plan import SuitePlan, plan_run
-from wam_eval.sim.libero_plus.manifest import COUNTS
+from wam_eval.sim.libero.assets import Assets
+from wam_eval.sim.libero_plus import installed
+from wam_eval.sim.libero_plus.archive import FOLDERS, model_file
+from wam_eval.sim.libero_plus.manifest import COUNTS, Manifest
 from wam_eval.sim.libero_plus.root import NO_ASSETS, VARIABLE
 
 PLUS = "libero_plus_spatial"
 OURS = "pick up the black bowl from table center and place it on the plate"
 
 
-def plan(protocol: str | None = None, subset: Subset | None = None, **settings: str) -> SuitePlan:
+def plan(protocol: str | None = None, subset: Subset | None = None, **settings: Any) -> SuitePlan:
     (only,) = plan_run(PLUS, protocol, None, None, subset, settings)
     return only
 
@@ -64,13 +69,62 @@ def test_tasks_without_assets_are_planned_but_not_run(copy: Path) -> None:
     assert set(made.not_run.values()) == {NO_ASSETS}
 
 
-def test_with_the_archive_all_are_run(copy: Path) -> None:
-    without = plan().protocol
-    for name in ("new_objects", "scenes", "textures"):
-        (copy / "assets" / name).mkdir(parents=True)
+def test_with_the_archive_all_are_run(archive: Path) -> None:
     made = plan()
     assert not made.not_run
-    assert made.protocol.assets.digest != without.assets.digest
+    (archive / "scenes" / "another.xml").write_text("<mujoco/>")
+    assert plan().protocol.assets.digest != made.protocol.assets.digest
+
+
+def test_tasks_whose_files_the_archive_lacks_are_not_run(copy: Path, archive: Path) -> None:
+    """Empty files are none; a scene may also lie in the folder of its room."""
+    texture = archive / "textures" / "canvas_sky_blue.png"
+    texture.unlink()  # a link to the stand-ins'
+    texture.touch()
+    (archive / "scenes" / "lights" / "tabletop_light_sync_modified_7.xml").unlink()
+    model = archive / model_file("can_of_soda__1")
+    model.rename(model.with_suffix(".bak"))
+    assert {key.split("/")[2]: reason for key, reason in plan().not_run.items()} == {
+        "light-4": "needs scenes/tabletop_light_sync_modified_7.xml of LIBERO-Plus's assets",
+        "background-2": "needs textures/canvas_sky_blue.png of LIBERO-Plus's assets",
+        "layout-1": f"needs {model_file('can_of_soda__1')} of LIBERO-Plus's assets",
+    }
+
+
+def test_empty_folders_are_no_archive(copy: Path) -> None:
+    for name in FOLDERS:
+        (copy / "assets" / name).mkdir(parents=True)
+    assert len(plan().not_run) == 4
+
+
+@pytest.mark.parametrize(
+    ("libero", "official", "with_archive", "kind"),
+    [
+        ("official", True, False, "official"),
+        ("official", True, True, "partial"),
+        ("official", False, False, "partial"),
+        ("partial", True, False, "partial"),
+        ("stand-in", True, True, "stand-in"),
+    ],
+)
+def test_what_is_not_verified_is_not_official(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, libero: str, official: bool, with_archive: bool, kind: str
+) -> None:
+    """Upstream publishes no digest of its archive, so no one is known to be it."""
+    card = AssetsCard(kind=libero, digest="some", detail="LIBERO's")
+    monkeypatch.setattr(installed, "find_libero_assets", lambda: Assets(Path("libero"), card))
+    monkeypatch.setattr(Manifest, "official", official)
+    if not with_archive:
+        (archive / "textures").rename(archive / "away")
+    found = plan().protocol.assets
+    assert found.kind == kind
+    assert (f"LIBERO-Plus's archive of assets in {archive} not verified" in found.detail) == with_archive
+
+
+def test_an_archive_that_is_not_unpacked_is_named(copy: Path) -> None:
+    (copy / "assets.zip").touch()
+    said = f"without its assets, which are not unpacked: type `python -m zipfile -e {copy}/assets.zip {copy}`"
+    assert said in plan().protocol.assets.detail
 
 
 def test_base_models_are_shared(copy: Path) -> None:
@@ -110,6 +164,17 @@ def test_imagewams_preset(copy: Path) -> None:
     assert len(plan("imagewam", Subset(sample=1.0)).episodes) == 11
 
 
+def test_a_plan_says_how_its_sample_was_drawn(copy: Path) -> None:
+    assert plan().subset == Subset()
+    assert plan("imagewam").subset == Subset(sample=0.2, sample_seed=42)
+    assert plan(subset=Subset(sample=0.5)).subset == Subset(sample=0.5, sample_seed=0)
+
+
+def test_fog_ends_at_256_pixels(copy: Path) -> None:
+    with pytest.raises(UserError, match=r"settings\.resolution: Input should be less than or equal to 256"):
+        plan(resolution=512)
+
+
 def test_the_card_names_the_sentence_that_is_none(copy: Path) -> None:
     detail = plan().protocol.assets.detail
     assert "libero_spatial id 5 has no instruction in its BDDL file and gets its base task's" in detail
@@ -138,6 +203,10 @@ def test_imagewams_sample_of_the_real_tasks(libero_plus_data: Path, monkeypatch:
         [5, 10, 14, 15, 25],
         [9, 11, 13, 15, 19],
     ]
+    cameras = plan_run("libero_plus", "imagewam", None, None, Subset(dimensions="camera"))
+    assert [len(made.episodes) for made in cameras] == [82, 85, 79, 92]
+    for whole, made in zip(plans, cameras, strict=True):
+        assert [episode for episode in whole.episodes if episode.condition.startswith("camera")] == list(made.episodes)
 
 
 def test_one_task_as_a_gymnasium_environment(copy: Path) -> None:

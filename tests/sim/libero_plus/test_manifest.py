@@ -13,8 +13,10 @@ from tests.sim.libero_plus.made_up import BASE, SENTENCE, SUITE
 from wam_eval import catalog
 from wam_eval.errors import UserError
 from wam_eval.sim.libero.package import bddl_file, task_map
+from wam_eval.sim.libero_plus.archive import MODELS
+from wam_eval.sim.libero_plus.bddl import sentence_of
 from wam_eval.sim.libero_plus.files import CLASSIFICATION
-from wam_eval.sim.libero_plus.manifest import Prompts, instruction_of, read_manifest, sentence_of
+from wam_eval.sim.libero_plus.manifest import Prompts, instruction_of, read_manifest
 from wam_eval.sim.libero_plus.variation import DIMENSIONS
 
 OURS = "pick up the black bowl from table center and place it on the plate"
@@ -47,7 +49,7 @@ def test_a_bddl_file_without_an_instruction_is_named_and_gets_its_base_tasks(cop
 
 def test_what_needs_the_archive_of_assets(copy: Path) -> None:
     """Lights and backgrounds always; layouts where LIBERO has no such object."""
-    needy = [task.variation.name.removeprefix(BASE) for task in read_manifest(copy).suites[SUITE] if task.needs_assets]
+    needy = [task.variation.name.removeprefix(BASE) for task in read_manifest(copy).suites[SUITE] if task.needs]
     assert needy == ["_light_4", "_table_13", "_tb_2", "_add_22"]
 
 
@@ -89,8 +91,8 @@ def test_missing_files_are_counted(copy: Path) -> None:
         ("_light_4", "_dark_4", "libero_spatial id 6: .*_dark_4: its ending '_dark_4' is none"),
         ('"id": 6', '"id": 7', "entry 6 is .* none of LIBERO-Plus's"),
         ('"difficulty_level": 4', '"difficulty_level": 6', "entry 6 is .* none of LIBERO-Plus's"),
-        ('"name"', '"nam"', "is not LIBERO-Plus's list of tasks: 'name'"),
-        ("{", "", "is not LIBERO-Plus's list of tasks"),
+        ('"name"', '"nam"', "entry 1 is .* none of LIBERO-Plus's"),
+        ("{", "", "is not LIBERO-Plus's list of tasks: it is no JSON"),
         ("_light_4", "_light_5", "partial copy of LIBERO-Plus: 1 files are missing"),
         (
             '"difficulty_level": 4',
@@ -102,6 +104,38 @@ def test_missing_files_are_counted(copy: Path) -> None:
 def test_a_list_that_is_not_upstreams(copy: Path, old: str, new: str, fault: str) -> None:
     rewrite(copy, old, new)
     with pytest.raises(UserError, match=fault):
+        read_manifest(copy)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"libero_spatial": {}}', '{"libero_spatial": [[]]}'])
+def test_json_of_another_form_is_no_list_of_tasks(copy: Path, content: str) -> None:
+    (copy / CLASSIFICATION).write_text(content)
+    with pytest.raises(UserError, match=r"is not LIBERO-Plus's list of tasks: it is not a list|none of LIBERO-Plus's"):
+        read_manifest(copy)
+
+
+def light_file(copy: Path) -> Path:
+    return copy / "bddl_files" / SUITE / f"{BASE}_light_4.bddl"
+
+
+def test_a_folder_in_a_files_place(copy: Path) -> None:
+    light_file(copy).unlink()
+    light_file(copy).mkdir()
+    with pytest.raises(UserError, match=r"LIBERO-Plus's file .*_light_4\.bddl cannot be read: Is a directory"):
+        read_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (bytes(range(256)) * 8, r"it has no \(define and no :goal"),
+        (b"", r"it has no \(define and no :goal"),
+        (b"(define (problem LIBERO_Tabletop_Manipulation) (:goal))", "it names no room of LIBERO-Plus"),
+    ],
+)
+def test_a_broken_bddl_file_is_named(copy: Path, content: bytes, fault: str) -> None:
+    light_file(copy).write_bytes(content)
+    with pytest.raises(UserError, match=rf"BDDL file .*_light_4\.bddl is broken: {fault}"):
         read_manifest(copy)
 
 
@@ -134,14 +168,15 @@ def test_all_10030_tasks(libero_plus_data: Path) -> None:
     assert time.process_time() - start < 1.0
     assert manifest.official
     tasks = [task for suite in manifest.suites.values() for task in suite]
-    assert len(tasks) == 10030 and sum(task.needs_assets for task in tasks) == 3047
+    assert len(tasks) == 10030 and sum(bool(task.needs) for task in tasks) == 3047
     counts = Counter(task.variation.dimension for task in tasks)
     assert [counts[name] for name in DIMENSIONS] == [1599, 1550, 1537, 1142, 1076, 1601, 1525]
-    assert sum(task.needs_assets for task in tasks if task.variation.dimension == "layout") == 829
+    assert sum(bool(task.needs) for task in tasks if task.variation.layout) == 829
+    assert len({name for task in tasks for name in task.needs if name.startswith("new_objects/")}) == len(MODELS)
     assert sum(task.prompts.upstream != task.prompts.base for task in tasks) == 8493
     assert [(t.variation.suite, t.number) for t in manifest.corrupted] == [("libero_10", 1401)]
     assert [task.condition for task in tasks].count("light") == 121
-    assert len({task.scene for task in tasks if not task.needs_assets}) == 40 + 696
+    assert len({task.scene for task in tasks if not task.needs}) == 40 + 696
     leaks = re.compile(r"\d")
     assert not any(leaks.search(task.prompts.base) for task in tasks if task.variation.dimension != "language")
 

@@ -9,7 +9,8 @@ import pytest
 from tests.sim.libero_plus.archive import write_archive
 from tests.sim.libero_plus.made_up import BASE, SUITE
 from wam_eval.sim.libero.package import bddl_file, import_envs
-from wam_eval.sim.libero_plus.objects import MODELS, add_categories, model_file
+from wam_eval.sim.libero_plus.archive import MODELS, model_file
+from wam_eval.sim.libero_plus.objects import add_categories
 
 REGION = """(:regions
       (add_object_region_9
@@ -20,8 +21,8 @@ REGION = """(:regions
 
 
 def test_model_files_are_where_the_archive_has_them() -> None:
-    file = model_file(Path("assets"), "bottle_of_barbecue_sauce__2")
-    assert file == Path("assets/new_objects/bottle_of_barbecue_sauce/nkqvex/usd/MJCF/nkqvex.xml")
+    file = model_file("bottle_of_barbecue_sauce__2")
+    assert file == "new_objects/bottle_of_barbecue_sauce/nkqvex/usd/MJCF/nkqvex.xml"
     assert len(MODELS) == 13
 
 
@@ -45,3 +46,16 @@ def test_an_added_object_stands_in_its_region(tmp_path: Path, standins: Path) ->
         scene.step(np.zeros(7))
     assert scene.privileged().poses["can_of_soda__1_1"][2] > 0.85
     scene.close()
+
+
+def test_a_fingerprint_holds_where_bodies_are_turned_to(standins: Path) -> None:
+    import_envs(standins)
+    from wam_eval.sim.libero_plus.scene import VariedScene
+
+    scene = VariedScene(bddl_file(SUITE, BASE), standins, 64, 20)
+    scene.reset(0)
+    before = scene.fingerprint()
+    scene.env.sim.model.body_quat[-1] = (0, 0, 0, 1)
+    after = scene.fingerprint()
+    scene.close()
+    assert after["state"] == before["state"] and after["fixtures"] != before["fixtures"]

@@ -6,8 +6,17 @@ import pytest
 
 from wam_eval.errors import UserError
 from wam_eval.sim.libero.package import package_folder
+from wam_eval.sim.libero_plus.archive import FOLDERS
 from wam_eval.sim.libero_plus.files import CLASSIFICATION
-from wam_eval.sim.libero_plus.root import ASSETS_VARIABLE, VARIABLE, find_assets, find_data
+from wam_eval.sim.libero_plus.root import (
+    ASSETS_VARIABLE,
+    VARIABLE,
+    assets_in,
+    data_in,
+    find_assets,
+    find_data,
+    packed_in,
+)
 
 
 @pytest.mark.parametrize("above", [0, 1, 2])
@@ -61,10 +70,52 @@ def test_the_assets_are_beside_the_data_or_where_the_variable_says(
 ) -> None:
     assert find_assets(copy) is None
     (copy / "assets" / "scenes").mkdir(parents=True)
-    assert find_assets(copy) is None, "the folder of a checkout without its archive"
+    assert find_assets(copy) is None, "one of its three folders"
     for name in ("new_objects", "textures"):
         (copy / "assets" / name).mkdir()
     assert find_assets(copy) == copy / "assets"
-    monkeypatch.setenv(ASSETS_VARIABLE, str(tmp_path))
-    with pytest.raises(UserError, match=r"has no new_objects, scenes, textures: unpack assets\.zip"):
+    monkeypatch.setenv(ASSETS_VARIABLE, str(tmp_path / "elsewhere"))
+    with pytest.raises(UserError, match=r"no folder has new_objects, scenes, textures: unpack assets\.zip"):
         find_assets(copy)
+
+
+def make_archive(folder: Path) -> Path:
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("outer", ["", "assets"])
+def test_the_archives_own_folders_do_not_matter(copy: Path, monkeypatch: pytest.MonkeyPatch, outer: str) -> None:
+    """Upstream's holds those of the machine that it was packed on."""
+    inner = make_archive(copy / outer / "inspire/hdd/project/lab/public/someone/new/release/dataset/plus/assets")
+    assert find_assets(copy) == inner
+    monkeypatch.setenv(ASSETS_VARIABLE, str(inner.parents[4]))
+    assert find_assets(copy.parent) == inner
+
+
+def test_half_an_archive_that_is_being_unpacked_is_none(copy: Path) -> None:
+    make_archive(copy / "assets.unpacking" / "assets")
+    assert assets_in(copy) is None
+
+
+@pytest.mark.parametrize("place", ["assets.zip", "assets/assets.zip"])
+def test_an_archive_of_assets_that_was_not_unpacked(copy: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    (copy / "assets").mkdir()
+    packed = copy / place
+    assert packed_in(copy) is None
+    packed.touch()
+    assert packed_in(copy) == packed
+    for given in (packed, packed.parent):
+        monkeypatch.setenv(ASSETS_VARIABLE, str(given))
+        with pytest.raises(UserError, match=rf"type `python -m zipfile -e {packed} {packed.parent}`"):
+            find_assets(copy)
+
+
+def test_what_is_in_a_folder_does_not_depend_on_the_variables(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(ASSETS_VARIABLE, str(make_archive(tmp_path / "other")))
+    assert data_in(copy) == copy
+    assert assets_in(copy) is None

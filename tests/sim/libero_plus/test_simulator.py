@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from tests.sim.libero_plus.archive import write_archive
-from tests.sim.libero_plus.made_up import BASE, SUITE
+from tests.sim.libero_plus.made_up import BASE, ROOMS, SUITE
 from wam_eval import catalog
 from wam_eval.episode import Episode
 from wam_eval.fingerprint import fixed_actions
 from wam_eval.observation import Film, Request
 from wam_eval.sim.gl import choose_renderer
-from wam_eval.sim.libero.package import bddl_file
 from wam_eval.sim.libero_plus.files import CLASSIFICATION
 from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorSpec
 
@@ -157,26 +156,13 @@ def test_a_snapshot_of_a_perturbed_task_continues_to_the_bit(start: Start) -> No
     assert simulator.fingerprint() == other.fingerprint()
 
 
-def problem(folder: Path, ending: str, room: str) -> Path:
-    """Write a task's BDDL file: the base task's with a room in its problem's name."""
-    text = bddl_file(SUITE, BASE).read_text().replace("LIBERO_Tabletop_Manipulation", room)
-    path = folder / "bddl_files" / SUITE / f"{BASE}{ending}.bddl"
-    path.write_text(text)
-    return path
-
-
 def test_light_and_background_are_other_pictures_of_the_same_physics(
     start: Start, copy: Path, tmp_path: Path, standins: Path
 ) -> None:
-    rooms = {
-        "_light_4": "Libero_Tabletop_Manipulation_tabletop_light_sync_modified_7",
-        "_table_13": "Libero_Tabletop_Manipulation_tabletop_table_Marble01_COL_3K",
-        "_tb_2": "Libero_Tabletop_Manipulation_tabletop_table_Marble01_COL_3K_Wall_canvas",
-    }
-    tasks = [problem(copy, ending, room) for ending, room in rooms.items()]
+    tasks = [copy / "bddl_files" / SUITE / f"{BASE}{ending}.bddl" for ending in ROOMS]
     simulator = start(archive=write_archive(tmp_path / "assets", standins, tasks))
     states, pictures = set(), set()
-    for ending in (LANGUAGE, *rooms):
+    for ending in (LANGUAGE, *ROOMS):
         pictures.add(simulator.load(episode(ending), AGENT).images["agentview"].tobytes())
         states.add(simulator.fingerprint()["state"])
     assert (len(states), len(pictures)) == (1, 4)
@@ -187,8 +173,7 @@ def test_without_the_archive_a_light_task_says_what_it_needs(start: Start) -> No
         start().load(episode("_light_4"), NOTHING)
 
 
-def test_a_room_that_the_archive_lacks_is_named(start: Start, copy: Path, tmp_path: Path, standins: Path) -> None:
-    problem(copy, "_light_4", "Libero_Tabletop_Manipulation_tabletop_light_sync_modified_7")
+def test_a_room_that_the_archive_lacks_is_named(start: Start, tmp_path: Path, standins: Path) -> None:
     simulator = start(archive=write_archive(tmp_path / "assets", standins, []))
-    with pytest.raises(SimulatorError, match=r"needs the scene tabletop_light_sync_modified_7\.xml"):
+    with pytest.raises(SimulatorError, match=r"needs scenes/tabletop_light_sync_modified_7\.xml"):
         simulator.load(episode("_light_4"), NOTHING)

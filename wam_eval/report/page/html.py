@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from wam_eval import catalog
 from wam_eval.analysis.comparison import compare
+from wam_eval.analysis.extent import mean_of_dimensions
 from wam_eval.analysis.frame import RunData, read_run
 from wam_eval.analysis.published import CONDITIONS, read_published
 from wam_eval.analysis.statistics import Drop, drop
@@ -171,27 +172,28 @@ class Page:
     def dimensions(self) -> dict[str, Any] | None:
         """LIBERO-Plus by dimension, and by difficulty."""
         every = [name for name in CONDITIONS["libero_plus"] if name != "total"]
-        total_name, mean_name = sections.TOTALS
         found, levels, planned = [], [], {}
+        means: dict[str, None] = {}
         for run, label in zip(self.runs, self.labels, strict=True):
             values = sections.estimates(run, "condition", benchmark="libero_plus")
             total = sections.overall(run, "libero_plus").estimate if values else None
             if total is not None:
                 planned[label] = sections.planned_by_dimension(run)
-                missing = planned[label].keys() - values.keys() - set(sections.TOTALS)
-                mean = {} if missing else {mean_name: Estimate.mean(list(values.values()))}
-                found.append((label, {**values, total_name: total, **mean}))
+                parts = list(values.values())
+                mean = {mean_of_dimensions(len(parts)): Estimate.mean(parts)} if len(parts) > 1 else {}
+                means |= dict.fromkeys(mean)
+                found.append((label, {**values, sections.TOTAL: total, **mean}))
                 levels.append((label, sections.estimates(run, ["condition", "difficulty"], benchmark="libero_plus")))
         if not found:
             return None
         names = [name for name in every if any(name in values for _, values in found)]
-        whole = [*names, *sections.TOTALS]
+        totals = [sections.TOTAL, *means]
         graded = [name for name in names if any(name == dimension for _, values in levels for dimension, _ in values)]
         return {
-            "names": [name for name in (*every, *sections.TOTALS) if any(name in of for of in planned.values())],
+            "names": [*(name for name in every if any(name in of for of in planned.values())), *totals],
             "runs": found,
             "planned": planned,
-            "svg": self.plot("libero_plus-dimensions", plots.dimensions(whole, found, self.colours)),
+            "svg": self.plot("libero_plus-dimensions", plots.dimensions([*names, *totals], found, self.colours)),
             "levels": self.plot("libero_plus-difficulty", plots.difficulty(levels, graded, self.colours))
             if graded
             else None,

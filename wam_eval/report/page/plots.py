@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,7 +132,7 @@ def dimensions(
                 if len(runs) < 4:
                     axes.text(at, value.high + 0.015, f"{100 * value.rate:.1f}", ha="center", fontsize=7.5)
     places = [i + (0.35 if name.startswith(("total", "mean")) else 0) for i, name in enumerate(names)]
-    axes.set_xticks(places, [name.replace(" ", "\n", 1) for name in names], color=INK)
+    axes.set_xticks(places, [textwrap.fill(name, 12) for name in names], color=INK)
     axes.set(ylim=(0, 1.06), ylabel="success rate, %")
     axes.grid(axis="x", visible=False)
     _percent(axes.yaxis)

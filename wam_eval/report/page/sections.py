@@ -10,14 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wam_eval.analysis.frame import RunData, reasons_not_run, tasks_left_out
+from wam_eval.analysis.extent import tasks_in, tasks_left_out
+from wam_eval.analysis.frame import RunData, reasons_not_run
 from wam_eval.analysis.published import CONDITIONS
 from wam_eval.analysis.statistics import mean_of_rates, stratified_bootstrap
 from wam_eval.protocol import Protocol, differences, flatten
 from wam_eval.report.tables import not_comparable
 
-TOTALS = ("total (tasks)", "mean of dimensions")
-"""The two ways to sum up LIBERO-Plus's dimensions."""
+TOTAL = "total (tasks)"
+"""Of LIBERO-Plus's dimensions, each task weighing alike."""
 
 
 class Estimate(NamedTuple):
@@ -95,17 +96,25 @@ def overall(run: RunData, benchmark: str) -> Overall:
     if len(counted) == 1:
         return Overall(estimate, suites[0])
     if benchmark == "libero_plus":
-        return Overall(estimate, f"all tasks of {len(counted)} suites, each task weighing alike")
+        size = sum(run.card.sizes[suite] for suite in suites)
+        which = "all" if _all_count(run, benchmark) else f"{tasks_in(rows):,} of {size:,}"
+        return Overall(estimate, f"{which} tasks of {len(counted)} suites, each task weighing alike")
     if len(set(counted)) == 1:
         return Overall(estimate, f"average of {len(counted)} suites")
     numbers = ", ".join(map(str, counted))
     return Overall(None, f"no average: the suites have different numbers of counted episodes ({numbers})")
 
 
+def _all_count(run: RunData, benchmark: str) -> bool:
+    """Whether of every task of the suites that a run played an episode counts."""
+    rows = run.counted[run.counted["benchmark"] == benchmark]
+    return tasks_in(rows) == sum(run.card.sizes[suite] for suite in suites_of([run], benchmark))
+
+
 def headline(run: RunData, label: str) -> dict[str, Any]:
     """Who, when, how much of it, and what forbids to draw conclusions."""
     card, policy = run.card, run.card.policy
-    left_out = tasks_left_out(card, run.frame)
+    left_out = tasks_left_out(card)
     return {
         "name": run.name,
         "label": label,
@@ -131,10 +140,10 @@ def not_official(run: RunData) -> list[str]:
 
 
 def planned_by_dimension(run: RunData) -> dict[str, int]:
-    """LIBERO-Plus's episodes that were planned, by dimension, and all of them under the names of both totals."""
+    """LIBERO-Plus's episodes that were planned, by dimension, and all of them under :data:`TOTAL`."""
     mine = run.frame[run.frame["benchmark"] == "libero_plus"]
     planned = {str(name): int(count) for name, count in mine.groupby("condition").size().items()}
-    return {**planned, **dict.fromkeys(TOTALS, len(mine))}
+    return {**planned, TOTAL: len(mine)}
 
 
 def suite_rows(runs: Sequence[RunData]) -> list[dict[str, Any]]:
@@ -148,7 +157,9 @@ def suite_rows(runs: Sequence[RunData]) -> list[dict[str, Any]]:
             rows.append({"label": suite, "total": False, "cells": cells})
         if len(suites_of(runs, benchmark)) > 1:
             cells = [(overall(run, benchmark).estimate, None) for run in runs]
-            name = "all tasks" if benchmark == "libero_plus" else "average of the suites"
+            played = [run for run in runs if suites_of([run], benchmark)]
+            name = "all tasks" if all(_all_count(run, benchmark) for run in played) else "tasks that count"
+            name = name if benchmark == "libero_plus" else "average of the suites"
             rows.append({"label": f"{benchmark}, {name}", "total": True, "cells": cells})
     return rows
 

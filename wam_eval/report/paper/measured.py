@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from wam_eval.analysis.extent import about_sample, mean_in_words, plays_sample
 from wam_eval.analysis.frame import RunData, reasons_not_run
 from wam_eval.analysis.published import CONDITIONS, Paper
 from wam_eval.analysis.unpaired import check_beside_published, episodes_per_task, protocol_differences, unknown_of
-from wam_eval.analysis.verdict import Estimate, estimate, mean_of_conditions
+from wam_eval.analysis.verdict import Estimate, estimate
 from wam_eval.errors import UserError
 from wam_eval.protocol import Protocol
 from wam_eval.report.paper.grid import Address, Grid
@@ -52,6 +53,8 @@ def measure(run: RunData, layout: Layout, grid: Grid, paper: Paper, asked: Seque
     if chosen.empty:
         raise UserError(_misfit(run, layout, grid, asked))
     expected = layout.tasks if not grid.by_task else dict.fromkeys(chosen["condition"], len(grid.tasks))
+    if all(plays_sample(run.card, name, paper.protocols.get(name)) for name in chosen["benchmark"].unique()):
+        expected = {}  # as many as the paper's own draw has
     rates = tuple(
         estimate(episodes)
         if episodes["counts"].any() and _due(episodes, place.address, layout, grid, expected)
@@ -116,11 +119,10 @@ def _footnotes(run: RunData, chosen: pd.DataFrame, paper: Paper, expected: dict[
     yield from run.problems
     yield from reasons_not_run(chosen)
     if {"libero_plus"} == set(chosen["benchmark"]) and chosen["counts"].any():
-        mean = f"{100 * mean_of_conditions(chosen):.1f}"
-        counted, all_of = chosen.loc[chosen["counts"], "condition"].nunique(), len(CONDITIONS["libero_plus"]) - 1
-        which = "the dimensions" if counted == all_of else f"those dimensions that count ({counted} of {all_of})"
-        yield f"over all dimensions: task-weighted; the mean of {which} is {mean}"
+        yield f"over all dimensions: task-weighted; {mean_in_words(chosen)}"
     for benchmark, episodes in chosen.groupby("benchmark"):
+        if sample := about_sample(run.card, str(benchmark), paper.protocols.get(str(benchmark))):
+            yield sample
         mine = {suite: p for suite, p in protocols.items() if run.card.benchmarks[suite] == benchmark}
         yield from _against_paper(str(benchmark), mine, paper, episodes)
 

@@ -142,9 +142,9 @@ class Scene:
         return privileged_state(self.env)
 
     def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of the float64 flattened state, and of the body positions, which hold the fixtures' places."""
-        state = self.env.sim.get_state().flatten()
-        return {"state": _sha256(state), "fixtures": _sha256(self.env.sim.model.body_pos)}
+        """SHA-256 of the float64 flattened state, and of the bodies' poses, which hold the fixtures' places."""
+        state, model = self.env.sim.get_state().flatten(), self.env.sim.model
+        return {"state": _sha256(state), "fixtures": _sha256(np.hstack([model.body_pos, model.body_quat]))}
 
     def close(self) -> None:
         """Free the scene and its renderer."""

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wam_eval.sim.libero_plus.archive import places
+
 _PROBLEM = re.compile(r"\(problem\s+Libero_\w+?_Manipulation_(\w+)\s*\)")
 _FLOOR_AND_WALL = re.compile(r"Combined_Floor(\w+)_Wall(\w+)")
 _FLOOR = re.compile(r"Floor(\w+)")
@@ -95,31 +97,38 @@ def read_arena(bddl: Path, assets: Path) -> Arena:
         ValueError: it names none.
         FileNotFoundError: the archive lacks a file of it.
     """
-    scene, floor, wall = parts_of(bddl)
-    folders = ("", "lights", *(f"{scene.partition('_')[0]}{kind}" for kind in ("250", "xml")))
-    files = [assets / "scenes" / folder / f"{scene}.xml" for folder in folders]
-    found = next((file for file in files if file.is_file()), None)
-    if not found:
-        raise FileNotFoundError(f"{bddl.stem} needs the scene {scene}.xml, which is not in {assets / 'scenes'}")
-    textures = [f"{name}.png" if name else None for name in (floor, wall)]
-    for texture in filter(None, textures):
-        if not (assets / "textures" / texture).is_file():
-            raise FileNotFoundError(f"{bddl.stem} needs the texture {texture}, which is not in {assets / 'textures'}")
-    return Arena(found, *textures)
+    scene, floor, wall = parts_of(bddl.read_text(encoding="utf-8"))
+    file, *_ = [_find(name, assets, bddl.stem) for name in files_of(scene, floor, wall)]
+    return Arena(file, *(f"{name}.png" if name else None for name in (floor, wall)))
 
 
-def parts_of(bddl: Path) -> tuple[str, str | None, str | None]:
+def files_of(scene: str, floor: str | None, wall: str | None) -> tuple[str, ...]:
+    """The files of the archive that a room is made of, the scene first; arguments as :func:`parts_of` gives them."""
+    return (f"scenes/{scene}.xml", *(f"textures/{name}.png" for name in (floor, wall) if name))
+
+
+def parts_of(bddl: str) -> tuple[str, str | None, str | None]:
     """Names of the files of scene, floor and wall, without their endings, that a BDDL file's problem stands for.
+
+    Args:
+        bddl: text of the file.
 
     Raises:
         ValueError: for none.
     """
-    match = _PROBLEM.search(bddl.read_text(encoding="utf-8"))
+    match = _PROBLEM.search(bddl)
     if not match:
-        raise ValueError(f"{bddl} names no room of LIBERO-Plus")
+        raise ValueError("it names no room of LIBERO-Plus")
     if both := _FLOOR_AND_WALL.fullmatch(match[1]):
         return _FLOOR_SCENE, _FLOORS.get(both[1], both[1]), _WALLS.get(both[2], both[2])
     if floor := _FLOOR.fullmatch(match[1]):
         return _FLOOR_SCENE, _FLOORS.get(floor[1], floor[1]), None
     scene, _, wall = match[1].partition("_Wall_")
     return scene, None, _WALLS.get(wall, wall) or None
+
+
+def _find(name: str, assets: Path, task: str) -> Path:
+    for place in places(name):
+        if (assets / place).is_file():
+            return assets / place
+    raise FileNotFoundError(f"{task} needs {name}, which is not in {assets}")

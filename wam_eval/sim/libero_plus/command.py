@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from wam_eval.errors import UserError
+from wam_eval.sim.libero_plus.archive import FOLDERS, Archive, read_archive
 from wam_eval.sim.libero_plus.files import CLASSIFICATION
-from wam_eval.sim.libero_plus.root import VARIABLE, find_assets, find_data
+from wam_eval.sim.libero_plus.manifest import Manifest, read_manifest
+from wam_eval.sim.libero_plus.root import ARCHIVE, VARIABLE, assets_in, data_in, packed_in
 from wam_eval.sim.upstream import clone, fetch_archive
 
 REPOSITORY = "https://github.com/sylvestf/LIBERO-plus"
@@ -17,6 +19,8 @@ HUB_DATASET = "Sylvest/LIBERO-plus"
 def setup(target: Path) -> str:
     """``wam-eval setup libero_plus``: clone its task data and download its assets.
 
+    Works on the target alone, whatever the variables name.
+
     Args:
         target: folder of the checkout; what is there already is kept.
 
@@ -24,7 +28,7 @@ def setup(target: Path) -> str:
         What to do next.
 
     Raises:
-        UserError: no git, or no way to the code or to the assets; says what to do by hand.
+        UserError: no git, no way to the code or to the assets, or half of them; says what to do by hand.
     """
     target = target.expanduser().resolve()
     data = target / "libero" / "libero"
@@ -32,12 +36,25 @@ def setup(target: Path) -> str:
         if target.is_dir() and any(target.iterdir()):
             raise UserError(f"{target} holds something else than LIBERO-Plus, or half of it: name another --target")
         clone(REPOSITORY, COMMIT, target, VARIABLE)
-    data = find_data(str(target))
+    data = data_in(target)
+    manifest = read_manifest(data)
     try:
-        if find_assets(data) is None:
-            fetch_archive(HUB_DATASET, "assets.zip", data, data / "assets", marker="new_objects")
+        if assets_in(data) is None:
+            packed = packed_in(data)
+            place = packed.parent if packed else data
+            fetch_archive(HUB_DATASET, ARCHIVE, place, place / "assets", marker=FOLDERS)
     except UserError as error:
         raise UserError(
             f"{error}\nThe 6,983 tasks that need no assets can be played: export {VARIABLE}={target}"
         ) from error
+    _check(read_archive(assets_in(data) or data / "assets"), manifest)
     return f"LIBERO-Plus is in {target}. Type: export {VARIABLE}={target}"
+
+
+def _check(archive: Archive, manifest: Manifest) -> None:
+    """Refuse an archive without all files that tasks need."""
+    if lacking := manifest.lacking(archive):
+        raise UserError(
+            f"{archive.folder} is not all of LIBERO-Plus's assets: {len(lacking)} files that tasks need are missing, "
+            f"such as {lacking[0]}. Remove it, with the archive that it came from, and type this command again"
+        )

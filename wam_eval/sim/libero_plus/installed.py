@@ -16,8 +16,9 @@ from wam_eval.sim.installation import Installation, package_versions
 from wam_eval.sim.libero import PACKAGES
 from wam_eval.sim.libero.assets import Assets
 from wam_eval.sim.libero.assets import find_assets as find_libero_assets
+from wam_eval.sim.libero_plus.archive import Archive, read_archive
 from wam_eval.sim.libero_plus.manifest import Manifest, PlusTask, read_manifest
-from wam_eval.sim.libero_plus.root import NO_ASSETS, find_assets, find_data
+from wam_eval.sim.libero_plus.root import NO_ASSETS, find_assets, find_data, how_to_unpack, packed_in
 from wam_eval.sim.process import SimulatorSpec
 
 
@@ -27,11 +28,11 @@ class LiberoPlusInstallation(Installation):
 
     Attributes:
         manifest: its tasks.
-        complete: whether the archive of assets is here.
+        archive: its assets, ``None`` where they are not here.
     """
 
     manifest: Manifest
-    complete: bool
+    archive: Archive | None
 
     def spec(self, settings: Mapping[str, Any], *, pictures: bool = True) -> SimulatorSpec:
         """See :meth:`Installation.spec`; which sentence is read is no matter of the simulator."""
@@ -59,8 +60,15 @@ class LiberoPlusInstallation(Installation):
             instruction=task.prompts.base,
             condition=task.condition,
             scene=task.scene,
-            not_run="" if self.complete or not task.needs_assets else NO_ASSETS,
+            not_run=self._lacking(task),
         )
+
+    def _lacking(self, task: PlusTask) -> str:
+        """Why a task cannot be played here, ``""`` if it can."""
+        if self.archive is None:
+            return NO_ASSETS if task.needs else ""
+        lacking = self.archive.lacks(task.needs)
+        return f"needs {lacking} of LIBERO-Plus's assets" if lacking else ""
 
 
 def find_copy(card: BenchmarkCard) -> LiberoPlusInstallation:
@@ -70,38 +78,37 @@ def find_copy(card: BenchmarkCard) -> LiberoPlusInstallation:
         UserError: one of them is missing or broken.
     """
     data = find_data(card.assets)
-    extra = find_assets(data)
     manifest = read_manifest(data)
+    extra = find_assets(data)
+    archive = read_archive(extra) if extra else None
     libero = find_libero_assets()
     return LiberoPlusInstallation(
         simulator="wam_eval.sim.libero_plus.simulator:LiberoPlusSimulator",
         python=card.python or sys.executable,
         settings={"assets": str(libero.path), "root": str(data), "plus_assets": str(extra) if extra else None},
         versions=package_versions((*PACKAGES, "scipy"), card.python),  # scipy blurs the pictures of the noise tasks
-        assets=_assets(libero, data, manifest, extra),
+        assets=_assets(libero, data, manifest, archive),
         manifest=manifest,
-        complete=extra is not None,
+        archive=archive,
     )
 
 
-def _assets(libero: Assets, data: Path, manifest: Manifest, extra: Path | None) -> AssetsCard:
+def _assets(libero: Assets, data: Path, manifest: Manifest, archive: Archive | None) -> AssetsCard:
     """LIBERO's assets, LIBERO-Plus's data and, where it is here, its archive, of which names and sizes are hashed."""
     said = [f"LIBERO-Plus in {data}" + ("" if manifest.official else ", which is not upstream's of 2026-01-21")]
-    said.append(f"its assets in {extra}" if extra else "without its assets")
+    if archive:
+        said.append(f"LIBERO-Plus's archive of assets in {archive.folder} not verified")
+    else:
+        packed = packed_in(data)
+        said.append("without its assets" + (f", which are not unpacked: {how_to_unpack(packed)}" if packed else ""))
     said += [
         f"{task.variation.suite} id {task.number} has no instruction in its BDDL file and gets its base task's"
         for task in manifest.corrupted
     ]
-    parts = [libero.card.digest, manifest.digest, *([_listing(extra)] if extra else [])]
+    parts = [libero.card.digest, manifest.digest, *([archive.digest] if archive else [])]
+    verified = manifest.official and archive is None
     return AssetsCard(
-        kind=libero.card.kind if manifest.official or libero.card.kind == "stand-in" else "partial",
+        kind=libero.card.kind if verified or libero.card.kind == "stand-in" else "partial",
         digest=hashlib.sha256("\0".join(parts).encode()).hexdigest(),
         detail=f"{libero.card.detail}; {'; '.join(said)}",
     )
-
-
-def _listing(folder: Path) -> str:
-    """SHA-256 over the names and sizes of all files, since reading gigabytes at every start would not do."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = (f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from wam_eval.errors import UserError
 from wam_eval.sim.libero.package import package_folder, task_map
+from wam_eval.sim.libero_plus.archive import Archive
+from wam_eval.sim.libero_plus.bddl import Bddl, read_bddl, types_of
+from wam_eval.sim.libero_plus.classification import read_classification
 from wam_eval.sim.libero_plus.files import CLASSIFICATION, bddl_file, init_state_file
 from wam_eval.sim.libero_plus.variation import DIMENSIONS, Variation, parse
 
@@ -41,10 +41,6 @@ _CATEGORIES = {
     "Sensor Noise": "noise",
     "Objects Layout": "layout",
 }
-_LANGUAGE = re.compile(r"\(:language\s+([^()]*)\)")
-_TYPES = re.compile(r"\(:(?:objects|fixtures)\b([^()]*)\)")
-#: What a language model said about its answer, where one of its sentences should stand.
-_NO_INSTRUCTION = re.compile(r"variations of the given instruction")
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class PlusTask:
         variation: base task and what is changed in it.
         difficulty: 1 to 5, ``None`` for the :data:`UNGRADED`.
         prompts: in a language task, all three are its rewritten sentence.
-        needs_assets: whether LIBERO's own assets are not enough.
+        needs: files of LIBERO-Plus's archive of assets, none where LIBERO's own are enough.
         corrupted: whether its BDDL file holds no instruction, so that the base task's stands in for it.
     """
 
@@ -79,7 +75,7 @@ class PlusTask:
     variation: Variation
     difficulty: int | None
     prompts: Prompts
-    needs_assets: bool
+    needs: tuple[str, ...]
     corrupted: bool
 
     @property
@@ -117,6 +113,11 @@ class Manifest:
         """Tasks whose BDDL file holds no instruction."""
         return [task for tasks in self.suites.values() for task in tasks if task.corrupted]
 
+    def lacking(self, archive: Archive) -> list[str]:
+        """Files that its tasks need and an archive lacks, one of each task that lacks any."""
+        tasks = (task for tasks in self.suites.values() for task in tasks)
+        return sorted({archive.lacks(task.needs) for task in tasks} - {""})
+
 
 @lru_cache(maxsize=1)
 def read_manifest(data: Path) -> Manifest:
@@ -129,7 +130,8 @@ def read_manifest(data: Path) -> Manifest:
         UserError: files are missing or broken, or the counts are not upstream's; the text says which.
     """
     files = _Files(data)
-    entries = _entries(data / CLASSIFICATION, files)
+    listed = data / CLASSIFICATION
+    entries = read_classification(listed, files.read(listed) or b"")
     known = _known_types()
     readers = {suite: _Reader(suite, files, known) for suite in COUNTS}
     suites = {suite: tuple(reader.task(entry) for entry in entries.get(suite, [])) for suite, reader in readers.items()}
@@ -144,18 +146,6 @@ def instruction_of(name: str) -> str:
     return name.replace("_", " ")
 
 
-def sentence_of(bddl: str) -> str:
-    """The ``:language`` of a BDDL file as its reader gives it, ``""`` where there is none."""
-    found = _LANGUAGE.search(bddl)
-    return " ".join(found[1].lower().split()) if found else ""
-
-
-def types_of(bddl: str) -> set[str]:
-    """Types of the objects and fixtures in a BDDL file."""
-    blocks = (block.split() for block in _TYPES.findall(bddl))
-    return {word for words in blocks for dash, word in pairwise(words) if dash == "-"}
-
-
 class _Files:
     """The files of a copy that its tasks are made of, each read once; those that are missing are collected."""
 
@@ -164,15 +154,16 @@ class _Files:
         self._contents: dict[str, bytes] = {}
         self._missing: list[str] = []
 
-    def read(self, path: Path) -> bytes:
-        """A file's bytes, none where it is missing."""
+    def read(self, path: Path) -> bytes | None:
+        """A file's bytes, ``None`` where it is missing. Raises :class:`UserError` where it cannot be read."""
         name = str(path)
         try:
             self._contents[name] = path.read_bytes()
         except FileNotFoundError:
-            self._contents[name] = b""
             self._missing.append(name)
-        return self._contents[name]
+        except OSError as error:
+            raise UserError(f"LIBERO-Plus's file {path} cannot be read: {error.strerror}") from error
+        return self._contents.get(name)
 
     def digest(self) -> str:
         """SHA-256 over names and contents of all files that were read.
@@ -192,21 +183,13 @@ class _Files:
         return whole.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Bddl:
-    """What a task's BDDL file says, of what matters here: the sentence that stands there, and foreign objects."""
-
-    sentence: str
-    foreign: bool
-
-
 class _Reader:
     """Makes tasks of a suite from the entries of upstream's list."""
 
     def __init__(self, suite: str, files: _Files, known: frozenset[str]) -> None:
         self._suite, self._files, self._known = suite, files, known
         self._names = task_map()[suite]
-        self._bddl: dict[str, _Bddl] = {}
+        self._bddl: dict[str, Bddl] = {}
 
     def task(self, entry: dict[str, Any]) -> PlusTask:
         """The task of an entry. Raises :class:`UserError` where its name or dimension does not fit."""
@@ -222,37 +205,24 @@ class _Reader:
             self._files.read(init_state_file(self._files.data, variation))
         bddl = self._bddl.get(variation.bddl_name) or self._read(variation)
         base = instruction_of(variation.base)
-        corrupted = not bddl.sentence or bool(_NO_INSTRUCTION.search(bddl.sentence))
-        sentence = base if corrupted else bddl.sentence
+        sentence = bddl.sentence or base
         if dimension == "language":
             prompts = Prompts(sentence, sentence, sentence)
         else:
             prompts = Prompts(base, sentence, instruction_of(variation.name))
-        needs = dimension in ("light", "background") or bddl.foreign
-        return PlusTask(entry["id"], variation, entry["difficulty_level"], prompts, needs, corrupted)
+        return PlusTask(entry["id"], variation, entry["difficulty_level"], prompts, bddl.needs, not bddl.sentence)
 
-    def _read(self, variation: Variation) -> _Bddl:
-        text = self._files.read(bddl_file(self._files.data, variation)).decode(errors="replace")
-        bddl = _Bddl(sentence_of(text), variation.dimension == "layout" and not types_of(text) <= self._known)
+    def _read(self, variation: Variation) -> Bddl:
+        path = bddl_file(self._files.data, variation)
+        content = self._files.read(path)
+        if content is None:
+            return Bddl("", ())
+        try:
+            bddl = read_bddl(content.decode(errors="replace"), variation.dimension, self._known)
+        except ValueError as error:
+            raise UserError(f"LIBERO-Plus's BDDL file {path} is broken: {error}") from error
         self._bddl[variation.bddl_name] = bddl
         return bddl
-
-
-def _entries(path: Path, files: _Files) -> dict[str, list[dict[str, Any]]]:
-    """Upstream's list, checked for its form."""
-    try:
-        entries: dict[str, list[dict[str, Any]]] = json.loads(files.read(path))
-        for suite, tasks in entries.items():
-            for place, task in enumerate(tasks, start=1):
-                wrong = [name for name, kind in _FORM.items() if not isinstance(task[name], kind)]
-                if wrong or task["id"] != place or task["difficulty_level"] not in (None, 1, 2, 3, 4, 5):
-                    raise UserError(f"{path}: {suite}: entry {place} is {task}, which is none of LIBERO-Plus's")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is not LIBERO-Plus's list of tasks: {error}") from error
-    return entries
-
-
-_FORM = {"id": int, "name": str, "category": str}
 
 
 def _known_types() -> frozenset[str]:

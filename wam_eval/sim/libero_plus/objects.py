@@ -10,22 +10,7 @@ from typing import Any
 import numpy as np
 from robosuite.models.objects import MujocoXMLObject
 
-MODELS = {
-    "bag_of_yeast": "bag_of_yeast/ibvtik",
-    "bottle_of_alfredo_sauce": "bottle_of_alfredo_sauce/xwzqjr",
-    "bottle_of_antihistamines": "bottle_of_antihistamines/agavwx",
-    "bottle_of_aspirin": "bottle_of_aspirin/psvktc",
-    "bottle_of_baby_oil": "bottle_of_baby_oil/xpdlrr",
-    "bottle_of_barbecue_sauce__2": "bottle_of_barbecue_sauce/nkqvex",
-    "box_of_shampoo__1": "box_of_shampoo/bclpiq",
-    "box_of_vegetable_juice__1": "box_of_vegetable_juice/jsnnlv",
-    "box_of_yogurt__1": "box_of_yogurt/jkemqc",
-    "boxed_ink_cartridge__3": "boxed_ink_cartridge/oinelo",
-    "can_of_sardines": "can_of_sardines/dpgmry",
-    "can_of_soda__1": "can_of_soda/bfrzvk",
-    "canned_food__1": "canned_food/acgdtc",
-}
-"""Category -> folder in the archive's ``new_objects``, of all categories that the tasks use."""
+from wam_eval.sim.libero_plus.archive import MODELS, model_file
 
 
 class AddedObject(MujocoXMLObject):
@@ -54,17 +39,11 @@ class AddedObject(MujocoXMLObject):
         return super()._get_object_subtree()
 
 
-def model_file(assets: Path, category: str) -> Path:
-    """The MJCF file of a category of :data:`MODELS` in an unpacked archive."""
-    folder = MODELS[category]
-    return assets / "new_objects" / folder / "usd" / "MJCF" / f"{Path(folder).name}.xml"
-
-
 def add_categories(assets: Path) -> None:
     """Tell LIBERO of all categories whose models are there. Call it after LIBERO's environments were imported."""
     from libero.libero.envs.base_object import OBJECTS_DICT
 
     for category in MODELS:
-        file = model_file(assets, category)
+        file = assets / model_file(category)
         if file.is_file():
             OBJECTS_DICT[category] = partial(AddedObject, file)
