@@ -19,7 +19,7 @@ def not_comparable(kind: str) -> str:
     """What must be said of assets that are not the official ones."""
     what = {
         "stand-in": "stand-in assets: the benchmark's physics, not its looks",
-        "partial": "partial assets, which differ from the official ones",
+        "partial": "assets that are not, or not known to be, the official ones",
         "miniature": "the embedded miniature: another robot and other objects",
     }
     return f"{what.get(kind, f'{kind} assets')}. Not comparable with published results."
