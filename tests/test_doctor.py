@@ -151,6 +151,19 @@ def test_assets_of_libero_plus_that_are_not_unpacked_or_not_whole_or_elsewhere(m
     assert finding.status == "fail" and finding.fix == "unset WAM_EVAL_LIBERO_PLUS_ASSETS, or correct it"
 
 
+def test_encoders_of_fastwam_are_looked_for_and_not_downloaded(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, local_files_only=False, **__: tmp_path)
+    monkeypatch.delenv("WAM_EVAL_WAN", raising=False)
+    assert doctor.look_at_wan().status == "warn"  # the cache's folder is empty
+    monkeypatch.setenv("WAM_EVAL_WAN", str(tmp_path))
+    found = doctor.look_at_wan()
+    assert found.status == "fail" and "vae" in found.detail
+    for name in ("vae/a.safetensors", "text_encoder/b.safetensors", "tokenizer/tokenizer.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert doctor.look_at_wan().status == "ok"
+
+
 @pytest.mark.parametrize(("kind", "status"), [("official", "ok"), ("partial", "warn"), ("stand-in", "warn")])
 def test_assets_are_looked_for_and_not_downloaded(monkeypatch, kind, status):
     from wam_eval.sim.libero import assets

@@ -72,6 +72,7 @@ def diagnose() -> list[Finding]:
         "LIBERO assets": look_at_libero_assets,
         "LIBERO-Plus": look_at_libero_plus,
         "RoboTwin": look_at_robotwin,
+        "Wan2.2": look_at_wan,
         "Ray cluster": look_at_cluster,
         "GPU": look_at_gpu,
         "disk": look_at_disk,
@@ -185,6 +186,18 @@ def look_at_libero_plus() -> Finding:
         said += f": {len(lacking)} files that tasks need are missing, such as {lacking[0]}"
         return Finding("LIBERO-Plus", "warn", said, "remove it, and unpack the whole archive")
     return Finding("LIBERO-Plus", "ok", said)
+
+
+def look_at_wan() -> Finding:
+    """Whether the encoders are here that Fast-WAM's checkpoints leave out."""
+    from wam_eval.policies.fastwam.wan import VARIABLE, find_wan
+
+    try:
+        return Finding("Wan2.2", "ok", f"image and text encoder of Fast-WAM in {find_wan(download=False)}")
+    except UserError as error:
+        if os.environ.get(VARIABLE):
+            return Finding("Wan2.2", "fail", str(error), f"unset {VARIABLE}, or correct it")
+        return Finding("Wan2.2", "warn", "not here; only Fast-WAM needs its encoders", "see docs/fastwam.md")
 
 
 def look_at_vulkan() -> Finding:

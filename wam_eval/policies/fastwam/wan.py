@@ -38,20 +38,19 @@ _SAMPLE_BYTES = 4096
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
 
 
-def find_wan(path: str | None = None) -> Path:
+def find_wan(path: str | None = None, download: bool = True) -> Path:
     """The folder with Wan's weights: the one given, else that of ``WAM_EVAL_WAN``, else the Hugging Face hub's.
-
-    What the hub's cache lacks is downloaded.
 
     Args:
         path: a folder, from a policy's settings.
+        download: whether what the hub's cache lacks is downloaded.
 
     Raises:
         UserError: a part is missing, and what to do about it.
     """
     given = path or os.environ.get(VARIABLE)
     if not given:
-        return _hub_folder()
+        return _hub_folder(download)
     folder = Path(given).expanduser()
     source = "the setting `wan`" if path else VARIABLE
     if not folder.is_dir():
@@ -130,16 +129,16 @@ def _bases(folder: Path) -> list[Path]:
     return [folder, *(folder / name for name in _OFFICIAL_DOWNLOADS)]
 
 
-def _hub_folder() -> Path:
+def _hub_folder(download: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    missing, fault = list(PARTS), "the hub is switched off by HF_HUB_OFFLINE"
+    missing, fault = list(PARTS), "the hub is switched off by HF_HUB_OFFLINE" if download else "not tried"
     with contextlib.suppress(LocalEntryNotFoundError):
         folder = Path(snapshot_download(REPOSITORY, local_files_only=True))
         missing = missing_parts(folder)
-    if missing and not HF_HUB_OFFLINE:
+    if missing and download and not HF_HUB_OFFLINE:
         print(f"downloading {_described(missing)} ({REPOSITORY}) from the Hugging Face hub", file=sys.stderr)
         try:
             folder = Path(snapshot_download(REPOSITORY, allow_patterns=[f"{part}/*" for part in missing]))
