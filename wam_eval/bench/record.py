@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from wam_eval.errors import UserError, unknown
-from wam_eval.runner.folder import is_name, runs_folder
+from wam_eval.runner.folder import is_name, runs_folder, write_whole
 
 VARIANTS = {None: "as it is", False: "eager", True: "accelerated"}
 """A policy's ``accelerate`` -> what people call it; ``None`` for a policy that has no such setting."""
@@ -171,7 +171,4 @@ def read_bench(name: str) -> Bench:
 
 def write_bench(bench: Bench, path: Path) -> None:
     """Write a bench, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(bench.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, (bench.model_dump_json(indent=1) + "\n").encode())

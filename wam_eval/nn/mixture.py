@@ -6,9 +6,8 @@ its keys and values then serve every denoising step of the streams that look at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -34,84 +33,6 @@ class Stream:
     time: Tensor
     rotation: Rotation
     text: Sequence[KeyValue]
-
-
-class Layer(Protocol):
-    """:func:`layer`, or what it was compiled to."""
-
-    def __call__(
-        self,
-        blocks: Sequence[Block],
-        streams: Sequence[Stream],
-        texts: Sequence[KeyValue],
-        past: KeyValue | None,
-        mask: Tensor | None,
-    ) -> tuple[list[Tensor], KeyValue]:
-        """One layer of all streams."""
-
-
-def joint(
-    layers: Sequence[Sequence[Block]],
-    streams: Sequence[Stream],
-    past: Sequence[KeyValue],
-    mask: Tensor,
-    run: Layer | None = None,
-) -> list[Tensor]:
-    """Run streams through all layers, attending to each other and to a prefilled one before them.
-
-    Args:
-        layers: for each stream its blocks, equally many.
-        streams: in the order in which their tokens stand in the sequence.
-        past: keys and values of the prefilled stream, layer by layer.
-        mask: bool (S, P + S): which of the S tokens sees which, after the P prefilled ones.
-        run: :func:`layer`, or what it was compiled to; here and below.
-
-    Returns:
-        Each stream's tokens after the last layer.
-    """
-    for index, (blocks, before) in enumerate(zip(zip(*layers, strict=True), past, strict=True)):
-        texts = [stream.text[index] for stream in streams]
-        tokens, _ = (run or layer)(blocks, streams, texts, before, mask)
-        streams = [replace(stream, x=x) for stream, x in zip(streams, tokens, strict=True)]
-    return [stream.x for stream in streams]
-
-
-def continued(blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue], run: Layer | None = None) -> Tensor:
-    """Run one stream that sees itself and all of a prefilled one; returns its tokens after the last layer."""
-    for block, text, before in zip(blocks, stream.text, past, strict=True):
-        (x,), _ = (run or layer)((block,), (stream,), (text,), before, None)
-        stream = replace(stream, x=x)
-    return stream.x
-
-
-def prefill(
-    blocks: Sequence[Block],
-    stream: Stream,
-    past: Sequence[KeyValue] | None = None,
-    unseen: int = 0,
-    run: Layer | None = None,
-) -> list[KeyValue]:
-    """Keys and values of a stream, layer by layer: all that others see of it.
-
-    Args:
-        past: keys and values of a stream before it, which it sees; returned before its own.
-        unseen: tokens after it that it does not see. They change nothing but where an attention kernel cuts its sums,
-            which shows in the last bit of bfloat16: a model that was run with them masked is met to that bit.
-    """
-    cache = []
-    mask = None
-    if unseen:
-        count = stream.x.shape[1]
-        mask = torch.arange(count + unseen, device=stream.x.device).lt(count).expand(count, -1)
-    for index, block in enumerate(blocks[:-1]):
-        before = past[index] if past else None
-        (x,), seen = (run or layer)((block,), (stream,), (stream.text[index],), before, mask)
-        cache.append(seen)
-        stream = replace(stream, x=x)
-    # Nobody looks at the last layer's output.
-    last = blocks[-1]
-    _, own = last.project(stream.x, last.modulate(stream.time), stream.rotation)
-    return [*cache, after(past[-1] if past else None, own)]
 
 
 def layer(
@@ -156,3 +77,74 @@ def after(past: KeyValue | None, own: KeyValue) -> KeyValue:
     if past is None:
         return own
     return KeyValue(torch.cat([past.key, own.key], dim=1), torch.cat([past.value, own.value], dim=1))
+
+
+Layer = Callable[
+    [Sequence[Block], Sequence[Stream], Sequence[KeyValue], KeyValue | None, Tensor | None],
+    tuple[list[Tensor], KeyValue],
+]
+""":func:`layer`, or what it was compiled to."""
+
+
+def joint(
+    layers: Sequence[Sequence[Block]],
+    streams: Sequence[Stream],
+    past: Sequence[KeyValue],
+    mask: Tensor,
+    run: Layer = layer,
+) -> list[Tensor]:
+    """Run streams through all layers, attending to each other and to a prefilled one before them.
+
+    Args:
+        layers: for each stream its blocks, equally many.
+        streams: in the order in which their tokens stand in the sequence.
+        past: keys and values of the prefilled stream, layer by layer.
+        mask: bool (S, P + S): which of the S tokens sees which, after the P prefilled ones.
+        run: :func:`layer`, or what it was compiled to; here and below.
+
+    Returns:
+        Each stream's tokens after the last layer.
+    """
+    for index, (blocks, before) in enumerate(zip(zip(*layers, strict=True), past, strict=True)):
+        texts = [stream.text[index] for stream in streams]
+        tokens, _ = run(blocks, streams, texts, before, mask)
+        streams = [replace(stream, x=x) for stream, x in zip(streams, tokens, strict=True)]
+    return [stream.x for stream in streams]
+
+
+def continued(blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue], run: Layer = layer) -> Tensor:
+    """Run one stream that sees itself and all of a prefilled one; returns its tokens after the last layer."""
+    for block, text, before in zip(blocks, stream.text, past, strict=True):
+        (x,), _ = run((block,), (stream,), (text,), before, None)
+        stream = replace(stream, x=x)
+    return stream.x
+
+
+def prefill(
+    blocks: Sequence[Block],
+    stream: Stream,
+    past: Sequence[KeyValue] | None = None,
+    unseen: int = 0,
+    run: Layer = layer,
+) -> list[KeyValue]:
+    """Keys and values of a stream, layer by layer: all that others see of it.
+
+    Args:
+        past: keys and values of a stream before it, which it sees; returned before its own.
+        unseen: tokens after it that it does not see. They change nothing but where an attention kernel cuts its sums,
+            which shows in the last bit of bfloat16: a model that was run with them masked is met to that bit.
+    """
+    cache = []
+    mask = None
+    if unseen:
+        count = stream.x.shape[1]
+        mask = torch.arange(count + unseen, device=stream.x.device).lt(count).expand(count, -1)
+    for index, block in enumerate(blocks[:-1]):
+        before = past[index] if past else None
+        (x,), seen = run((block,), (stream,), (stream.text[index],), before, mask)
+        cache.append(seen)
+        stream = replace(stream, x=x)
+    # Nobody looks at the last layer's output.
+    last = blocks[-1]
+    _, own = last.project(stream.x, last.modulate(stream.time), stream.rotation)
+    return [*cache, after(past[-1] if past else None, own)]

@@ -130,13 +130,13 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run, whole or not at all."""
-        self._replace(self.path / name, text.encode())
+        write_whole(self.path / name, text.encode())
 
     def write_actions(self, key: str, actions: NDArray[np.float32]) -> None:
         """Keep an episode's executed actions, float32 (steps, d)."""
         file = io.BytesIO()
         np.save(file, actions)
-        self._replace(self.actions_file(key), file.getvalue())
+        write_whole(self.actions_file(key), file.getvalue())
 
     def actions_file(self, key: str) -> Path:
         """Where an episode's actions are."""
@@ -145,15 +145,15 @@ class RunFolder:
     def write_video(self, key: str, content: bytes) -> Path:
         """Keep an episode's video."""
         path = self.path / "videos" / f"{key}.mp4"
-        self._replace(path, content)
+        write_whole(path, content)
         return path
 
     def write_imagined(self, key: str, archive: bytes, video: bytes | None) -> None:
         """Keep an episode's imagined frames (.npz), and the video that shows them beside the executed ones."""
         path = self.path / "imagined" / f"{key}.npz"
-        self._replace(path, archive)
+        write_whole(path, archive)
         if video:
-            self._replace(path.with_suffix(".mp4"), video)
+            write_whole(path.with_suffix(".mp4"), video)
 
     def note_incident(self, key: str, attempt: int, what: str) -> None:
         """Append to ``incidents.jsonl`` that an attempt was lost to infrastructure and is repeated."""
@@ -161,18 +161,20 @@ class RunFolder:
         with (self.path / "incidents.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def _replace(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, with its folder; on disk when it returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def is_name(name: str) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from wam_eval import catalog
+from wam_eval.cache import VARIABLE as CACHE
 from wam_eval.episode import Episode
 from wam_eval.sim.robotwin.installed import VARIABLE, RoboTwinInstallation, miniature
-from wam_eval.sim.robotwin.manifest import VARIABLE as CACHE
 from wam_eval.sim.robotwin.simulator import RoboTwinSimulator
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,13 +14,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from wam_eval.cache import kept
 from wam_eval.policies.fastwam.text import LENGTH, TextEncoder
 
 
 def cache_folder() -> Path:
     """Where embedded prompts are kept: ``WAM_EVAL_CACHE``, else the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("WAM_EVAL_CACHE") or Path(base) / "wam-eval") / "prompts"
+    return kept("prompts")
 
 
 class Prompts:

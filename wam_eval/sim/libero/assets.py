@@ -20,9 +20,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from wam_eval.cache import user_cache
 from wam_eval.errors import UserError
 from wam_eval.protocol import AssetsCard
-from wam_eval.sim.libero.package import LiberoMissing, cache_folder, package_folder
+from wam_eval.sim.libero.package import LiberoMissing, package_folder
 from wam_eval.sim.libero.standins import VERSION, write_assets
 
 VARIABLE = "WAM_EVAL_LIBERO_ASSETS"
@@ -63,7 +64,7 @@ def find_assets(configured: str | None = None, download: bool = True) -> Assets:
 
 def standin_assets() -> Assets:
     """Our own procedural models, written to the cache at their first use."""
-    path = write_assets(cache_folder() / f"libero-standins-{VERSION}")
+    path = write_assets(user_cache() / f"libero-standins-{VERSION}")
     card = AssetsCard(
         kind="stand-in",
         digest=VERSION,

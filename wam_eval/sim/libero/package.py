@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from wam_eval.cache import user_cache
+
 
 class LiberoMissing(Exception):
     """hf-libero is not installed, or another package named ``libero`` is in its place."""
@@ -70,12 +72,6 @@ def import_envs(assets: Path) -> Any:
     return TASK_MAPPING
 
 
-def cache_folder() -> Path:
-    """Where this package keeps what it can make again (``XDG_CACHE_HOME``, else ``~/.cache``)."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "wam-eval"
-
-
 def _write_config(folder: Path, assets: Path) -> str:
     """Write the configuration that LIBERO reads at import; a folder of our own, never the user's ~/.libero."""
     paths = {
@@ -86,7 +82,7 @@ def _write_config(folder: Path, assets: Path) -> str:
         "assets": assets,
     }
     text = "".join(f"{name}: {str(path)!r}\n" for name, path in paths.items())
-    config = cache_folder() / f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    config = user_cache() / f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     config.mkdir(parents=True, exist_ok=True)
     # Simulators that start at the same time write the same; none may read half of it.
     temporary = config / f"{os.getpid()}.tmp"

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from wam_eval.cache import kept
 from wam_eval.errors import UserError
-
-VARIABLE = "WAM_EVAL_CACHE"
 
 
 class Fingerprint(BaseModel):
@@ -104,8 +103,7 @@ class Manifest(BaseModel):
 
 def cache_folder() -> Path:
     """Where manifests are kept: ``WAM_EVAL_CACHE``, else the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get(VARIABLE) or Path(base) / "wam-eval") / "robotwin"
+    return kept("robotwin")
 
 
 def manifest_path(fingerprint: Fingerprint, condition: str, start_seed: int) -> Path:
