@@ -28,8 +28,12 @@ from wam_eval.sim.process import SimulatorProcess
 AFTER = (10, 20, 40)
 
 
-def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
+def fingerprint_suite(suite: str, tasks: str | None, engine: str | None = None) -> list[dict[str, Any]]:
     """Fingerprint the tasks of a suite.
+
+    Args:
+        suite, tasks: as of a run.
+        engine: LIBERO's ``fast`` or ``reference``; the protocol's if absent.
 
     Returns:
         A list of ``{suite, task, index, fixtures, state: {settled, 10, 20, 40}, frames: {camera: ...}}``, every value a
@@ -38,7 +42,7 @@ def fingerprint_suite(suite: str, tasks: str | None) -> list[dict[str, Any]]:
     """
     prints = []
     trials = min(2, *(catalog.load_suite(name).trials for name in catalog.elementary(suite)))
-    for plan in plan_run(suite, None, tasks, trials):
+    for plan in plan_run(suite, None, tasks, trials, settings={"engine": engine} if engine else None):
         settings = plan.protocol.settings
         settles = "settle_steps" in settings
         spec = plan.installation.spec({**settings, "settle_steps": 10} if settles else settings)

@@ -37,7 +37,8 @@ class Protocol(BaseModel):
         step_limits: task name -> control steps, where a benchmark has a limit for each task.
         trials: episodes per task of the full suite.
         seed: seed of the simulator's random state before each reset.
-        settings: numbers that the simulator is given (settle steps, resolution, cameras ...).
+        settings: numbers that the simulator is given (settle steps, resolution, cameras ...). All are hashed but
+            ``engine``, since LIBERO's two give the same state to the bit.
         rules: what the simulator does by construction (orientation, success, instruction ...), in words.
         versions: packages whose change could change a score.
         assets: which assets.
@@ -59,7 +60,8 @@ class Protocol(BaseModel):
 
     def canonical(self) -> dict[str, Any]:
         """What is hashed and compared, as plain values."""
-        plain = self.model_dump(mode="json", exclude={"card": True, "source": True, "assets": {"detail"}})
+        exclude: Any = {"card": True, "source": True, "assets": {"detail"}, "settings": {"engine"}}
+        plain = self.model_dump(mode="json", exclude=exclude)
         if not self.step_limits:  # a field younger than the first hashes
             del plain["step_limits"]
         return plain

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from wam_eval.commands.terminal import AsJson, Protocol, Suite, Tasks, app, console
+from wam_eval.commands.terminal import AsJson, Engine, Protocol, Suite, Tasks, app, console
 
 
 @app.command()
@@ -27,6 +27,7 @@ def run(
     sample: Annotated[float | None, typer.Option(help="Share of the tasks, such as 0.2.")] = None,
     sample_seed: Annotated[int | None, typer.Option(help="Of the sample's draw.")] = None,
     prompt: Annotated[str | None, typer.Option(help="LIBERO-Plus: base, bddl or upstream.")] = None,
+    engine: Engine = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Ray workers; one per GPU or node if absent.")] = None,
     name: Annotated[str | None, typer.Option("--run", help="Name of the run; made from the others if absent.")] = None,
     video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
@@ -49,7 +50,8 @@ def run(
         raise unknown("value of --video", video, ("none", "failures", "all"))
     card = catalog.load_policy(policy)
     subset = Subset(dimensions, difficulty, sample, sample_seed)
-    plans = plan_run(suite, protocol, tasks, episodes, subset, {"prompt": prompt} if prompt else None)
+    settings = {name: value for name, value in (("prompt", prompt), ("engine", engine)) if value}
+    plans = plan_run(suite, protocol, tasks, episodes, subset, settings)
     for note in sorted({plan.protocol.assets.detail for plan in plans}):
         console.print(f"Assets: {note}", markup=False, highlight=False)
     request = RunRequest(
@@ -146,12 +148,14 @@ def bench(
 
 
 @app.command()
-def fingerprint(suite: Annotated[str, typer.Argument()], tasks: Tasks = None, as_json: AsJson = False) -> None:
+def fingerprint(
+    suite: Annotated[str, typer.Argument()], tasks: Tasks = None, engine: Engine = None, as_json: AsJson = False
+) -> None:
     """Hash what the simulator does with fixed actions, to tell two machines apart."""
     from wam_eval import listing
     from wam_eval.fingerprint import fingerprint_suite
 
-    prints = fingerprint_suite(suite, tasks)
+    prints = fingerprint_suite(suite, tasks, engine)
     if as_json:
         print(json.dumps(prints, indent=1))
     else:

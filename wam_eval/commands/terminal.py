@@ -20,4 +20,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 Suite = Annotated[str, typer.Option(help="Suite to play; `wam-eval list suites`.")]
 Protocol = Annotated[str | None, typer.Option(help="Protocol card; the benchmark's default if absent.")]
 Tasks = Annotated[str | None, typer.Option(help="Tasks of each suite: 0,3,5-7 or names. All if absent.")]
+Engine = Annotated[
+    str | None, typer.Option(help="LIBERO: fast, or reference, robosuite's own control step; the same states.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

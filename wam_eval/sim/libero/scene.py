@@ -28,9 +28,11 @@ from robosuite.utils.errors import RandomizationError
 from robosuite.utils.observables import Observable, sensor
 
 from wam_eval.observation import Privileged
+from wam_eval.sim.libero.engine import Engine, FastEngine, ReferenceEngine
 from wam_eval.sim.libero.package import import_envs
 from wam_eval.sim.libero.privileged import privileged_state
 from wam_eval.sim.libero.render import Renderer
+from wam_eval.sim.libero.settings import EngineName
 
 _SAMPLED = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 
@@ -48,10 +50,17 @@ class Scene:
         resolution: height and width of the pictures in pixels.
         control_hz: control steps per simulated second.
         arena: arguments of LIBERO's environment class that put another room around the task.
+        engine: how control steps are computed.
     """
 
     def __init__(
-        self, bddl: Path, assets: Path, resolution: int, control_hz: int, arena: Mapping[str, Any] | None = None
+        self,
+        bddl: Path,
+        assets: Path,
+        resolution: int,
+        control_hz: int,
+        arena: Mapping[str, Any] | None = None,
+        engine: EngineName = "fast",
     ) -> None:
         problems = import_envs(assets)
         from libero.libero.envs.bddl_utils import get_problem_info
@@ -77,7 +86,10 @@ class Scene:
         self._initialisers = list(self.env.object_property_initializers)
         self._site_rgba = self.env.sim.model.site_rgba.copy()
         self._fixtures = {fixture.root_body: _declared_pose(fixture) for fixture in self.env.fixtures}
+        if engine == "fast":
+            self._leave_to_sample(_SAMPLED)
         self._add_camera()
+        self._engine: Engine = FastEngine(self.env) if engine == "fast" else ReferenceEngine(self.env)
 
     def reset(self, seed: int) -> None:
         """Reset as the first hard reset of a fresh environment would, with ``seed`` for numpy's global state."""
@@ -94,7 +106,6 @@ class Scene:
                 env.object_property_initializers.extend(self._initialisers)
         robot = env.robots[0]
         robot.gripper.current_action = np.zeros(robot.gripper.dof)
-        robot.controller.sim = _Forwarded(env.sim)
 
     def set_init_state(self, state: NDArray[np.float64], look: tuple[str, ...] = ()) -> None:
         """Set a flattened simulator state the way LIBERO does it, observables included.
@@ -122,9 +133,9 @@ class Scene:
             Whether the goal holds after it.
         """
         self._armed = look
-        _, _, success, _ = self.env.step(action)
+        success = self._engine.step(action)
         self._armed = ()
-        return bool(success)
+        return success
 
     def images(self, cameras: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
         """The pictures last taken: uint8 (H, W, 3), rotated by 180 degrees as the protocols want them."""
@@ -160,11 +171,15 @@ class Scene:
             body = model.body_name2id(name)
             model.body_pos[body], model.body_quat[body] = pose
 
+    def _leave_to_sample(self, names: tuple[str, ...]) -> None:
+        """Switch the other observables off; they only read."""
+        for name, observable in self.env._observables.items():
+            observable.set_enabled(name in names)
+
     def _add_camera(self) -> None:
         """Register an observable that never measures anything but renders when it is sampled and armed.
 
-        It is sampled after the robot's own ones, since it is added last, and in the same pass. Observables that no
-        policy is given are switched off; they only read.
+        It is sampled after the robot's own ones, since it is added last, and in the same pass.
         """
 
         @sensor(modality="render")
@@ -173,8 +188,6 @@ class Scene:
                 self._images[camera] = np.ascontiguousarray(self._picture(camera)[::-1, ::-1])
             return 0.0
 
-        for name, observable in self.env._observables.items():
-            observable.set_enabled(name in _SAMPLED)
         self.env.add_observable(Observable("render_when_armed", look, sampling_rate=self._control_hz))
 
     def _picture(self, camera: str) -> NDArray[np.uint8]:
@@ -182,21 +195,6 @@ class Scene:
         if self._renderer is None:
             self._renderer = Renderer(self.env.sim.model._model, self._resolution, self._resolution)
         return self._renderer.picture(self.env.sim.data._data, camera)
-
-
-class _Forwarded:
-    """robosuite's simulation as its controller sees it, without a second forward pass.
-
-    In each physics substep the environment makes a forward pass and then asks the controller, which makes another one.
-    In between nothing changes that the pass reads, and it does not write what it reads, the solver's warm start
-    included; so the second gives the same bits, and takes a fifth of the step.
-    """
-
-    def __init__(self, sim: Any) -> None:
-        self.model, self.data = sim.model, sim.data
-
-    def forward(self) -> None:
-        """Nothing: the environment has just done it."""
 
 
 def _declared_pose(fixture: Any) -> tuple[list[float], list[float]]:

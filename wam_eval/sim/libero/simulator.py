@@ -18,6 +18,7 @@ from wam_eval.observation import Film, Observation, Progress, Request
 from wam_eval.sim.libero.init_states import read_init_states
 from wam_eval.sim.libero.package import bddl_file, init_states_file
 from wam_eval.sim.libero.scene import Scene
+from wam_eval.sim.libero.settings import EngineName
 from wam_eval.sim.libero.snapshot import restore_snapshot, take_snapshot
 from wam_eval.sim.simulator import Simulator
 
@@ -29,7 +30,7 @@ class LiberoSimulator(Simulator):
 
     Args:
         settings: ``assets`` (path of an asset tree), ``settle_steps``, ``settle_action`` (7 numbers),
-            ``resolution`` (pixels), ``control_hz``.
+            ``resolution`` (pixels), ``control_hz``, ``engine``.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -38,6 +39,7 @@ class LiberoSimulator(Simulator):
         self._settle_action = np.array(settings["settle_action"], dtype=np.float64)
         self._resolution = int(settings["resolution"])
         self._control_hz = int(settings["control_hz"])
+        self._engine: EngineName = settings["engine"]
         self._scene: Scene | None = None
         self._scene_name: Hashable = None
         self._init_states = np.empty((0, 0))
@@ -117,7 +119,8 @@ class LiberoSimulator(Simulator):
         if not 0 <= episode.index < len(self._init_states):
             raise ValueError(f"{episode.key}: the task has {len(self._init_states)} initial states")
         scene = self._keep(
-            episode.scene, lambda: Scene(bddl_file(*names), self._assets, self._resolution, self._control_hz)
+            episode.scene,
+            lambda: Scene(bddl_file(*names), self._assets, self._resolution, self._control_hz, engine=self._engine),
         )
         return scene, self._init_states[episode.index]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wam_eval.episode import Episode
 from wam_eval.sim.libero.scene import Scene
+from wam_eval.sim.libero.settings import EngineName
 from wam_eval.sim.libero_plus import camera, noise, robot
 from wam_eval.sim.libero_plus.variation import Variation
 
@@ -23,9 +24,15 @@ class VariedScene(Scene):
     """
 
     def __init__(
-        self, bddl: Path, assets: Path, resolution: int, control_hz: int, arena: Mapping[str, Any] | None = None
+        self,
+        bddl: Path,
+        assets: Path,
+        resolution: int,
+        control_hz: int,
+        arena: Mapping[str, Any] | None = None,
+        engine: EngineName = "fast",
     ) -> None:
-        super().__init__(bddl, assets, resolution, control_hz, arena)
+        super().__init__(bddl, assets, resolution, control_hz, arena, engine)
         self._pose = camera.own_pose(self.env)
         self._joints = np.array(self.env.robots[0].init_qpos)
         self._noise: int | None = None

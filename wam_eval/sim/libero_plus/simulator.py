@@ -58,4 +58,5 @@ class LiberoPlusSimulator(LiberoSimulator):
         import_envs(self._assets)
         if self._plus_assets:
             add_categories(self._plus_assets)
-        return VariedScene(path, self._assets, self._resolution, self._control_hz, arena.arguments() if arena else None)
+        room = arena.arguments() if arena else None
+        return VariedScene(path, self._assets, self._resolution, self._control_hz, room, self._engine)
