@@ -11,6 +11,7 @@ So each float64 of the state stays the same; tests/sim/libero/test_engine.py com
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import mujoco
@@ -75,6 +76,7 @@ class FastEngine:
         if not _is_plain_pose_controller(controller):
             raise ValueError("the fast engine knows robosuite's OSC_POSE with its default configuration only")
         self._env, self._robot, self._model, self._data = env, robot, model, data
+        self._passes_show = passes_show()
         self._substeps = int(env.control_timestep / env.model_timestep)
         self._observables = [observable for observable in env._observables.values() if observable.is_enabled()]
         self._low, self._high = robot.torque_limits
@@ -107,6 +109,7 @@ class FastEngine:
         env.timestep += 1
         for substep in range(self._substeps):
             mujoco.mj_step1(model, data)
+            self._solve()
             self._arm_controls[:] = self._torques() if substep else self._first_torques(action[:6])
             command = [min(max(now + more, -1.0), 1.0) for now, more in zip(command, change, strict=True)]
             for finger, position in zip(self._fingers, command, strict=True):
@@ -118,6 +121,11 @@ class FastEngine:
         env.cur_time += env.control_timestep
         env._post_process()
         return bool(env._check_success())
+
+    def _solve(self) -> None:
+        """What is left of a forward pass of robosuite's after ``mj_step1``, where that shows in the state."""
+        if self._passes_show:
+            mujoco.mj_forwardSkip(self._model, self._data, mujoco.mjtStage.mjSTAGE_VEL, 0)
 
     def _first_torques(self, delta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Let robosuite's controller set its goal from ``delta``, float64 (6,), and answer as :meth:`_torques`."""
@@ -133,6 +141,7 @@ class FastEngine:
 
     def _torques(self) -> NDArray[np.float64]:
         """What robosuite's ``run_controller`` gives, clipped: float64 (7,), in Nm."""
+        self._solve()
         controller, error, velocity, wrench = self._robot.controller, self._error, self._velocity, self._wrench
         linear, angular = self._jacobians
         mujoco.mj_jacSite(self._model, self._data, linear, angular, self._site)
@@ -152,6 +161,20 @@ class FastEngine:
         torques = np.dot(self._full.T, wrench) + self._bias
         torques += nullspace_torques(self._mass, nullspace, controller.initial_joint, self._angles, self._speeds)
         return np.minimum(np.maximum(torques, self._low), self._high)
+
+
+@cache
+def passes_show() -> bool:
+    """Whether a forward pass changes what the next step computes.
+
+    It does in the MuJoCo 3.3 that some papers used: there it leaves its solution as the start of the solver's next one.
+    """
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    return bool(data.qacc_warmstart.any())
 
 
 class _Finger:
