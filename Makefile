@@ -17,17 +17,17 @@ POLICY ?= expert
 .PHONY: help setup eval report test test-all lint lock
 
 help: ## list the targets
-	@echo "make eval [SUITE=$(SUITE) POLICY=$(POLICY) CKPT= PROTOCOL= TASKS= EPISODES= DIMENSIONS= DIFFICULTY= SAMPLE= SAMPLE_SEED= PROMPT= WORKERS= RUN= VIDEO=none|failures|all IMAGINE= RETRY=1]"; echo
+	@echo "make eval [SUITE=$(SUITE) POLICY=$(POLICY) CKPT= PROTOCOL= TASKS= EPISODES= DIMENSIONS= DIFFICULTY= SAMPLE= SAMPLE_SEED= PROMPT= WORKERS= SIMULATORS= RUN= VIDEO=none|failures|all IMAGINE= RETRY=1]"; echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/$(if $(MODELS),.models,.dev) ## install everything into .venv (MODELS=1: torch for the models, too)
 
-eval: $(VENV)/.eval ## play episodes: SUITE, POLICY, CKPT, PROTOCOL, TASKS, EPISODES, DIMENSIONS, SAMPLE, WORKERS, RUN, VIDEO, IMAGINE, RETRY
+eval: $(VENV)/.eval ## play episodes: SUITE, POLICY, CKPT, PROTOCOL, TASKS, EPISODES, DIMENSIONS, SAMPLE, WORKERS, SIMULATORS, RUN, VIDEO, IMAGINE, RETRY
 	@$(VENV)/bin/wam-eval run --suite "$(SUITE)" --policy "$(POLICY)" \
 	  $(if $(CKPT),--ckpt "$(CKPT)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(TASKS),--tasks "$(TASKS)") \
 	  $(if $(DIMENSIONS),--dimensions "$(DIMENSIONS)") $(if $(DIFFICULTY),--difficulty "$(DIFFICULTY)") \
 	  $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SAMPLE_SEED),--sample-seed $(SAMPLE_SEED)) $(if $(PROMPT),--prompt "$(PROMPT)") \
-	  $(if $(EPISODES),--episodes $(EPISODES)) $(if $(WORKERS),--workers $(WORKERS)) \
+	  $(if $(EPISODES),--episodes $(EPISODES)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(SIMULATORS),--simulators $(SIMULATORS)) \
 	  $(if $(RUN),--run "$(RUN)") $(if $(VIDEO),--video "$(VIDEO)") $(if $(IMAGINE),--imagine $(IMAGINE)) \
 	  $(if $(RETRY),--retry-errors)
 

@@ -140,6 +140,13 @@ def test_a_policy_that_is_gone_stops_the_run_without_a_record(runs: Path) -> Non
     assert "toy/00/002" not in outcomes(RunFolder("test"))
 
 
+def test_a_policy_that_is_gone_before_the_first_episode_stops_the_run(runs: Path) -> None:
+    """Already while it is measured how many simulators are worth their while."""
+    with pytest.raises(UserError, match="the policy stopped answering: the server is gone"):
+        play("gone", settings={"faults": {"0": "gone"}}, tasks="0", episodes=6)
+    assert not outcomes(RunFolder("test"))
+
+
 def test_another_protocol_or_policy_is_another_run(runs: Path) -> None:
     play(tasks="0", episodes=1)
     with pytest.raises(UserError, match=r"toy: settings\.pause: 0\.0 then, 0\.05 now"):

@@ -84,6 +84,19 @@ def test_a_wrong_interpreter_is_named(tmp_path: Path) -> None:
         process.load(episode(), Request())
 
 
+def test_it_is_kept_on_its_cores(tmp_path: Path) -> None:
+    """From its start on, in all its threads; until it is moved."""
+    allowed = sorted(os.sched_getaffinity(0))
+    with SimulatorProcess(SimulatorSpec("tests.toy.simulator:ToySimulator"), tmp_path / "log", allowed[-1:]) as process:
+        process.load(episode(), Request())
+        threads = [int(path.name) for path in Path(f"/proc/{process.pid}/task").iterdir()]
+        assert len(threads) > 1, "one of them watches the parent"
+        assert all(os.sched_getaffinity(thread) == {allowed[-1]} for thread in threads)
+        process.move(())
+        assert all(os.sched_getaffinity(thread) == set(allowed) for thread in threads)
+    assert sorted(os.sched_getaffinity(0)) == allowed
+
+
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, signal

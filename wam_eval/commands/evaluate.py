@@ -29,6 +29,9 @@ def run(
     prompt: Annotated[str | None, typer.Option(help="LIBERO-Plus: base, bddl or upstream.")] = None,
     engine: Engine = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Ray workers; one per GPU or node if absent.")] = None,
+    simulators: Annotated[
+        int | None, typer.Option(min=1, help="Simulators per worker; measured at the start if absent.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--run", help="Name of the run; made from the others if absent.")] = None,
     video: Annotated[str, typer.Option(help="none, failures or all.")] = "none",
     imagine: Annotated[int, typer.Option(min=0, help="Score imagined frames in each task's first N episodes.")] = 0,
@@ -61,6 +64,7 @@ def run(
         policy=card,
         checkpoint=ckpt,
         workers=workers,
+        simulators=simulators,
         video=video,
         imagine=imagine,
         retry_errors=retry_errors,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,6 +71,11 @@ class Batcher:
         """
         chunk: ActionChunk = self._wait(_Call(observation=observation, alone=alone))
         return chunk
+
+    def act_together(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        """:meth:`Policy.act`, with this batch and no other. Raises as :meth:`act` does."""
+        chunks: list[ActionChunk] = self._wait(_Call(function=lambda: self._policy.act(observations)))
+        return chunks
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
         """:meth:`Policy.view`. Raises as :meth:`act` does, and :class:`NotSupported`."""

@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.policies.policy import PolicyUnavailable
-from wam_eval.runner.cluster import Size, start_worker
+from wam_eval.runner.cluster import Size, seat_of, start_worker
 from wam_eval.runner.rollout import Attempt
 from wam_eval.runner.schedule import Schedule
 from wam_eval.runner.worker import Played, WorkerPlan
@@ -30,11 +30,19 @@ _PLACEMENT_SECONDS = 120.0
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker as the dispatcher sees it: its actor, and the scene that each slot has built."""
+    """A worker as the dispatcher sees it: its actor, where it is, and the scene that each slot has built.
+
+    Attributes:
+        placed, ready: the answers that are awaited: where it is, and then that it can play.
+        greeted: whether it can.
+    """
 
     actor: Any
     placed: Any
-    ready: Any
+    ready: Any = None
+    machine: str = ""
+    seat: int = -1
+    greeted: bool = False
     idle: list[int] = field(default_factory=list)
     scenes: dict[int, str] = field(default_factory=dict)
 
@@ -97,7 +105,7 @@ class Dispatcher:
                 )
             for ref in done:
                 if ref in placing:
-                    placing[ref].placed = None
+                    self._seat(placing[ref], schedule)
                 elif ref in waiting:
                     self._greet(waiting[ref], schedule)
                 elif ref in self._playing:  # may have gone with its worker
@@ -105,7 +113,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """End the workers, and with them their simulators; policies that answer may say goodbye first."""
-        goodbyes = [worker.actor.close.remote() for worker in self._workers if worker.ready is None]
+        goodbyes = [worker.actor.close.remote() for worker in self._workers if worker.greeted]
         if goodbyes:
             ray.wait(goodbyes, num_returns=len(goodbyes), timeout=3.0)
         for worker in self._workers:
@@ -113,7 +121,7 @@ class Dispatcher:
 
     def _start(self) -> _Worker:
         actor = start_worker(self._plan, self._size)
-        return _Worker(actor, placed=actor.placed.remote(), ready=actor.start.remote())
+        return _Worker(actor, placed=actor.placed.remote())
 
     def _hand_out(self, schedule: Schedule) -> None:
         for worker in self._workers:
@@ -127,6 +135,17 @@ class Dispatcher:
                 ref = worker.actor.play.remote(slot, episode)
                 self._playing[ref] = _Playing(worker, slot, episode, self._attempts.get(episode.key, 0) + 1)
 
+    def _seat(self, worker: _Worker, schedule: Schedule) -> None:
+        try:
+            worker.machine = ray.get(worker.placed)
+        except RayActorError as error:
+            self._bury(worker, schedule, error)
+            return
+        worker.placed = None
+        seat = seat_of(self._size, worker.machine, {w.seat for w in self._workers if w.machine == worker.machine})
+        worker.seat = seat.number
+        worker.ready = worker.actor.start.remote(seat)
+
     def _greet(self, worker: _Worker, schedule: Schedule) -> None:
         try:
             description = ray.get(worker.ready)
@@ -135,10 +154,14 @@ class Dispatcher:
             return
         except RayTaskError as error:
             cause = error.cause
+            if isinstance(cause, PolicyUnavailable):
+                raise cause from None
             kind = "" if isinstance(cause, UserError | RendererError) else f"{type(cause).__name__}: "
             raise UserError(f"a worker could not start: {kind}{cause}") from error
-        worker.ready = None
-        worker.idle = list(range(self._size.slots))
+        worker.ready, worker.greeted = None, True
+        worker.idle = list(range(description["simulators"]))
+        if self._size.simulators is None:  # the first one has been measured with
+            worker.scenes[0] = self._plan.trial[0].scene
         self._started(description)
 
     def _take(self, ref: Any, schedule: Schedule) -> None:

@@ -34,7 +34,7 @@ class RunRequest:
         plans: its suites.
         policy_name, policy: who plays.
         checkpoint: what the policy is given, or ``None``.
-        workers: number of workers, or ``None`` to choose.
+        workers, simulators: number of workers, and of each one's simulators; ``None`` to choose.
         video: ``none``, ``failures`` or ``all``.
         imagine: of how many episodes per task, the first ones, the policy's imagined frames are wanted.
         retry_errors: play episodes again whose recorded outcome is an error.
@@ -47,6 +47,7 @@ class RunRequest:
     policy: PolicyCard
     checkpoint: str | None = None
     workers: int | None = None
+    simulators: int | None = None
     video: str = "none"
     imagine: int = 0
     retry_errors: bool = False
@@ -123,6 +124,7 @@ def _play(
 
     from wam_eval.runner.cluster import connect, size_of
     from wam_eval.runner.dispatch import Dispatcher
+    from wam_eval.runner.placement import LARGEST_BATCH
     from wam_eval.runner.worker import Played, WorkerPlan
 
     plan = WorkerPlan(
@@ -134,6 +136,7 @@ def _play(
         video=request.video,
         imagine=request.imagine,
         logs=str((folder.path / "logs").resolve()),
+        trial=tuple(missing[:LARGEST_BATCH]),
     )
     played = {episode.key for episode in planned} - {episode.key for episode in missing}
     before = [record.outcome for record in ledger.records if record.key in played]
@@ -169,11 +172,14 @@ def _play(
         bar.say(f"{key}: attempt {number} lost, played again: {what}")
 
     def started(description: dict[str, Any]) -> None:
+        if description["simulators"] not in {worker["simulators"] for worker in card.workers}:
+            bar.say(description["placement"])
         card.workers.append(description)
         folder.write(card)
 
     try:
-        dispatcher = Dispatcher(plan, size_of(request.workers, request.policy.gpus), finished, lost, started)
+        size = size_of(request.workers, request.simulators, request.policy.gpus, len(missing))
+        dispatcher = Dispatcher(plan, size, finished, lost, started)
         try:
             dispatcher.run(missing)
         finally:

@@ -16,13 +16,16 @@ class Schedule:
 
     def __init__(self, episodes: Iterable[Episode]) -> None:
         self._waiting: defaultdict[str, deque[Episode]] = defaultdict(deque)
+        self._steps: Counter[str] = Counter()  # that wait in each scene
         self._playing: Counter[str] = Counter()
         for episode in sorted(episodes):
             self._waiting[episode.scene].append(episode)
+            self._steps[episode.scene] += episode.step_limit
+        self._count = sum(len(queue) for queue in self._waiting.values())
 
     def __len__(self) -> int:
         """Episodes that wait."""
-        return sum(len(queue) for queue in self._waiting.values())
+        return self._count
 
     def take(self, scene: str | None) -> Episode | None:
         """The next episode for a simulator that has ``scene`` built, or ``None`` when none waits.
@@ -31,11 +34,16 @@ class Schedule:
         also where others play it already: building a scene costs less than an idle core.
         """
         if scene is None or not self._waiting.get(scene):
-            scene = max((s for s, queue in self._waiting.items() if queue), key=self._work_each, default=None)
+            scene = max(self._waiting, key=self._work_each, default=None)
         if scene is None:
             return None
         self._playing[scene] += 1
-        return self._waiting[scene].popleft()
+        episode = self._waiting[scene].popleft()
+        self._steps[scene] -= episode.step_limit
+        self._count -= 1
+        if not self._waiting[scene]:
+            del self._waiting[scene]
+        return episode
 
     def done(self, episode: Episode) -> None:
         """The episode is finished, or lost: its simulator no longer plays the scene."""
@@ -44,7 +52,8 @@ class Schedule:
     def give_back(self, episode: Episode) -> None:
         """Hand the episode out again, before the others of its scene."""
         self._waiting[episode.scene].appendleft(episode)
+        self._steps[episode.scene] += episode.step_limit
+        self._count += 1
 
     def _work_each(self, scene: str) -> tuple[float, str]:
-        queue = self._waiting[scene]
-        return sum(episode.step_limit for episode in queue) / (1 + self._playing[scene]), scene
+        return self._steps[scene] / (1 + self._playing.get(scene, 0)), scene

@@ -7,7 +7,7 @@ import platform
 import socket
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from wam_eval.policies.policy import NotSupported
 from wam_eval.protocol import Protocol
 from wam_eval.runner.batcher import Batcher
 from wam_eval.runner.imagination import Compared, Imagination, Imagining, check_imagines, compare
+from wam_eval.runner.placement import ALONE, Placement, Seat, cores_of, place
 from wam_eval.runner.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.runner.video import film_episode
+from wam_eval.sim.egl import device_for
 from wam_eval.sim.installation import Installation, find_installation
 from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorSpec
 
@@ -39,6 +41,7 @@ class WorkerPlan:
         video: ``none``, ``failures`` or ``all``.
         imagine: of how many episodes per task, the first ones, the policy's imagined frames are wanted.
         logs: folder for the simulators' logs, on the worker's own machine.
+        trial: some of the episodes to be played, to measure with how many simulators are worth their while.
     """
 
     policy: PolicyCard
@@ -49,6 +52,7 @@ class WorkerPlan:
     video: str
     imagine: int
     logs: str
+    trial: tuple[Episode, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,21 +81,27 @@ class Worker:
         self._plan = plan
         self._logs = _writable(Path(plan.logs))
         self._simulators: dict[int, SimulatorProcess] = {}
+        self._cores: tuple[tuple[int, ...], ...] = ((),)
 
-    def placed(self) -> None:
-        """Answers as soon as the worker's process runs, long before its policy is loaded."""
+    def placed(self) -> str:
+        """The machine's name, as soon as the worker's process runs, long before its policy is loaded."""
+        return socket.gethostname()
 
-    def start(self) -> dict[str, Any]:
-        """Find the simulators and load the policy; to be called once, before :meth:`play`.
+    def start(self, seat: Seat = ALONE) -> dict[str, Any]:
+        """Find the simulators, load the policy, choose how many play; to be called once, before :meth:`play`.
 
         Not the constructor's work, since Ray keeps no exception of an actor's constructor.
 
+        Args:
+            seat: the worker's place on its machine.
+
         Returns:
-            Where the worker runs, for the run's records.
+            Where the worker runs and with how many ``simulators``, for the run's records.
 
         Raises:
             UserError: this machine would play by another protocol, or the policy does not fit the suites, or lacks
                 something that the user can bring.
+            PolicyUnavailable: the policy cannot answer anyone any more.
         """
         self._specs, renderers = self._find_simulators()
         self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
@@ -105,6 +115,7 @@ class Worker:
         self._policy.prepare(self._plan.instructions)
         facts = dict(self._policy.facts())
         self._batcher = Batcher(self._policy, self._logs / "policy.log")
+        placement = self._place(seat)
         return {
             "node": socket.gethostname(),
             "pid": os.getpid(),
@@ -112,6 +123,9 @@ class Worker:
             "python": platform.python_version(),
             "cpus": os.cpu_count(),
             "renderer": "; ".join(renderers),
+            "simulators": placement.simulators,
+            "placement": str(placement),
+            "pinned": list(self._cores),
             **({"policy": facts} if facts else {}),
         }
 
@@ -135,6 +149,18 @@ class Worker:
         compared = compare(imagination, episode, simulator, attempt.actions, spec, view)
         attempt.measured.update(compared.scores)
         return Played(attempt, video, compared)
+
+    def _place(self, seat: Seat) -> Placement:
+        """Decide how many simulators there are, and where; the one it was measured with is the first of them."""
+        own = seat.own_cores()
+        self._cores = cores_of(seat.simulators or seat.most, own)
+        spec, trial = self._policy.spec, self._plan.trial
+        placement = place(seat, lambda: self._simulator(0, self._specs[trial[0].suite]), self._batcher, spec, trial)
+        self._cores = cores_of(placement.simulators, own)
+        if own:
+            for slot, simulator in self._simulators.items():
+                simulator.move(self._cores[slot])
+        return placement
 
     def _film(self, episode: Episode, simulator: SimulatorProcess, attempt: Attempt) -> bytes | None:
         wanted = {"none": (), "failures": (Outcome.FAILURE,), "all": (Outcome.SUCCESS, Outcome.FAILURE)}
@@ -190,13 +216,14 @@ class Worker:
         return specs, list(renderers)
 
     def _simulator(self, slot: int, spec: SimulatorSpec) -> SimulatorProcess:
+        spec = replace(spec, environment={**spec.environment, **device_for(spec.environment, slot)})
         current = self._simulators.get(slot)
         if current and current.spec == spec:
             return current
         if current:
             current.close()
         log = self._logs / f"{socket.gethostname()}-{os.getpid()}-{slot}.log"
-        self._simulators[slot] = SimulatorProcess(spec, log)
+        self._simulators[slot] = SimulatorProcess(spec, log, self._cores[slot])
         return self._simulators[slot]
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,13 @@ class SimulatorProcess:
     Args:
         spec: how to start it.
         log: file that gets its standard output and error.
+        cores: that it is kept on, as the operating system numbers them; all that this process may use if empty.
     """
 
-    def __init__(self, spec: SimulatorSpec, log: Path) -> None:
+    def __init__(self, spec: SimulatorSpec, log: Path, cores: Collection[int] = ()) -> None:
         self.spec = spec
         self.log = log
+        self._cores = frozenset(cores)
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
 
@@ -90,6 +92,11 @@ class SimulatorProcess:
     def pid(self) -> int | None:
         """Process id, or ``None`` while no process runs."""
         return self._child.pid if self._child else None
+
+    def move(self, cores: Collection[int]) -> None:
+        """Keep it on other cores from now on, also when it is started again; on all if there are none."""
+        self._cores = frozenset(cores)
+        self._settle(self._cores or os.sched_getaffinity(0))
 
     def load(self, episode: Episode, request: Request) -> Observation:
         """See :meth:`Simulator.load`."""
@@ -162,8 +169,16 @@ class SimulatorProcess:
             except OSError as error:
                 raise SimulatorError(f"cannot start the simulator with {self.spec.python!r}: {error}") from error
             self._channel = Channel(ours, arena.fileno(), places_arrays=False)
+        if self._cores:
+            self._settle(self._cores)  # long before it imports what starts threads, or counts cores to start as many
         self._answer("start", self.spec.deadlines.start)
         return self._channel
+
+    def _settle(self, cores: Collection[int]) -> None:
+        """Put all threads that the process has on these cores; those that they start will be there, too."""
+        with contextlib.suppress(OSError):  # gone in the meantime, or a core was taken away: it runs where it may
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
 
     def _environment(self) -> dict[str, str]:
         package = str(Path(wam_eval.__file__).parent.parent)
