@@ -1,99 +1,152 @@
-"""Episodes per hour and core: the plain loop that others use against ours, on the same episodes in one run.
+"""LIBERO side by side: wam-eval, the plain loop that papers use, vla-eval and lerobot-eval, on the same episodes.
 
-    python -m benchmarks.libero [--suite libero_object] [--tasks 0,1] [--episodes 5] [--steps 280]
+    python -m benchmarks.libero [--suite libero_spatial] [--tasks 0,1] [--episodes 1] [--steps 60]
+                                [--latency 0,50,200] [--sides ours,plain,vla-eval,lerobot]
+                                [--peers FOLDER] [--out FOLDER] [--markdown]
 
-The plain loop builds an environment per task, makes a hard reset per episode, and renders both cameras at 256 x 256 at
-every step, settle steps included. Ours keeps the scene, makes a soft reset, and renders at replans. Both play the same
-random actions to the same number of steps in one simulator process each, in turn, so that a slow moment of the machine
-hits both. Prints each side's figures and their ratio, and checks that both end in the same state.
+All sides play the same tasks and initial states to the same number of control steps with the same dummy policy: small
+random actions in chunks of 10, after a latency that does not depend on the batch, one call at a time. Each may keep
+all cores busy, with one process per core where it does not choose itself; so a side's episodes per hour are divided by
+the machine's cores. Latency after latency, the sides play in turn, so that a slow moment hits them alike. Each side's
+command is started anew for each latency; its time until the first scene is built is reported as start-up and is in
+no other figure. Building, resetting and settling scenes is in all of them.
+
+vla-eval and lerobot-eval are installed into virtual environments of their own in --peers (about 8 GB), with the same
+MuJoCo, robosuite, LIBERO and assets as ours. A side that cannot be installed or run here is a row that says why.
+Written are libero.json and libero.png; --markdown prints the table for docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import os
+import platform
+import shutil
+import sys
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from tests.sim.libero.official import OfficialSimulator
-from wam_eval.episode import Episode
-from wam_eval.observation import Observation, Request
+from benchmarks.figures import TITLES, Figures, markdown, measured, plot
+from benchmarks.sides import lerobot, ours, plain, vla_eval
+from benchmarks.sides.job import ROOT, Job, SideFailed
+from wam_eval.errors import UserError
 from wam_eval.runner.plan import SuitePlan, plan_run
-from wam_eval.sim.process import SimulatorProcess
 
-REPLAN = 10
-
-
-class PlainLoop(OfficialSimulator):
-    """Official code, with one environment per task and a hard reset per episode."""
-
-    def load(self, episode: Episode, request: Request) -> Observation:
-        """Build the environment at a task's first episode, as openvla-oft and openpi do."""
-        if self.env is None or self.episode.scene != episode.scene:
-            return super().load(episode, request)
-        return self.begin(episode)
+CHUNK = 10
+Play = Callable[[Job], None]
 
 
-def play(simulator: SimulatorProcess, episode: Episode) -> dict[str, str]:
-    """Play an episode with its random actions, one call per chunk; returns the final state's hashes."""
-    request = Request(("agentview", "robot0_eye_in_hand"))
-    actions = episode.stream("benchmark").uniform(-1, 1, (episode.step_limit, 7)).astype(np.float32)
-    simulator.load(episode, request)
-    for start in range(0, len(actions), REPLAN):
-        progress, _ = simulator.step(actions[start : start + REPLAN], request)
-        if progress.done:
-            break
-    return simulator.fingerprint()
+def make_job(plan: SuitePlan, episodes: int, steps: int) -> Job:
+    """What every side plays; latency and folder are filled in later."""
+    tasks = tuple(dict.fromkeys(episode.task for episode in plan.episodes))
+    names = {episode.task: episode.task_name for episode in plan.episodes}
+    return Job(
+        suite=plan.name,
+        tasks=tasks,
+        names=tuple(names[task] for task in tasks),
+        instructions=tuple(plan.titles[task] for task in tasks),
+        episodes=episodes,
+        steps=steps,
+        settle=int(plan.protocol.settings["settle_steps"]),
+        latency=0.0,
+        chunk=CHUNK,
+        cores=os.cpu_count() or 1,
+        assets=Path(plan.installation.settings["assets"]),
+        environment=plan.installation.renderer().environment,
+    )
 
 
-def compare(plan: SuitePlan, steps: int) -> dict[str, Any]:
-    """Play all episodes of a plan both ways, in turn."""
-    renderer = plan.installation.renderer()
-    spec = plan.installation.spec(plan.protocol.settings)
-    plain_spec = replace(spec, simulator="benchmarks.libero:PlainLoop")
-    seconds: defaultdict[str, list[float]] = defaultdict(list)
-    logs = Path(tempfile.mkdtemp())
-    with SimulatorProcess(spec, logs / "ours") as ours, SimulatorProcess(plain_spec, logs / "plain") as plain:
-        equal = True
-        for episode in plan.episodes:
-            short = replace(episode, step_limit=steps)
-            ends = []
-            for name, simulator in (("plain", plain), ("ours", ours)):
-                start = time.perf_counter()
-                ends.append(play(simulator, short))
-                seconds[name].append(time.perf_counter() - start)
-            # A plain environment's later resets have the history of its earlier ones in a few tasks; the first has not.
-            equal = equal and (ends[0] == ends[1] or episode.index > 0)
-    return {
-        "suite": plan.name,
-        "episodes": len(plan.episodes),
-        "steps": steps,
-        "replan": REPLAN,
-        "assets": plan.installation.assets.kind,
-        "renderer": str(renderer),
-        "first_states_equal": equal,
-        "episodes_per_hour": {name: round(3600 * len(times) / sum(times), 1) for name, times in seconds.items()},
-        "seconds": {name: [round(s, 2) for s in times] for name, times in seconds.items()},
-        "ratio": round(sum(seconds["plain"]) / sum(seconds["ours"]), 2),
-    }
+def find_sides(names: list[str], peers: Path, job: Job) -> dict[str, Play | str]:
+    """How each side plays, or why it cannot; peers are installed where they are not."""
+    sides: dict[str, Play | str] = {}
+    for name in names:
+        try:
+            if name == "vla-eval":
+                sides[name] = vla_eval.installed(peers, job)
+            elif name == "lerobot":
+                sides[name] = lerobot.installed(peers, job)
+            else:
+                sides[name] = {"ours": ours.play, "plain": plain.play}[name]
+        except SideFailed as reason:
+            sides[name] = str(reason)
+    return sides
+
+
+def measure(name: str, play: Play | str, job: Job) -> Figures:
+    """One side with one latency; a failure is a row like any other."""
+    latency = round(1000 * job.latency)
+    if isinstance(play, str):
+        return Figures(name, latency, failed=play)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    job.folder.mkdir(parents=True)
+    started = time.monotonic()
+    try:
+        play(job)
+        return measured(name, job, started)
+    except SideFailed as reason:
+        return Figures(name, latency, failed=str(reason))
 
 
 def main() -> None:
-    """Parse, compare, print JSON."""
+    """Parse, play, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", default="libero_object")
+    parser.add_argument("--suite", default="libero_spatial")
     parser.add_argument("--tasks", default="0,1")
-    parser.add_argument("--episodes", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=280)
-    arguments = parser.parse_args()
-    for plan in plan_run(arguments.suite, "openvla", arguments.tasks, arguments.episodes):
-        print(json.dumps(compare(plan, arguments.steps), indent=1))
+    parser.add_argument("--episodes", type=int, default=1, help="per task")
+    parser.add_argument("--steps", type=int, default=60, help="control steps per episode, a multiple of 10")
+    parser.add_argument("--latency", default="0,50,200", help="of a call of the policy, ms")
+    parser.add_argument("--sides", default=",".join(TITLES))
+    parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "bench")
+    parser.add_argument("--markdown", action="store_true")
+    asked = parser.parse_args()
+    names = asked.sides.split(",")
+    if unknown := set(names) - set(TITLES):
+        parser.error(f"no such side: {', '.join(sorted(unknown))}; there are {', '.join(TITLES)}")
+    try:
+        (plan,) = plan_run(asked.suite, "openvla", asked.tasks, asked.episodes)
+        whole = make_job(plan, asked.episodes, asked.steps)
+    except UserError as error:
+        parser.error(str(error))
+    work = asked.out.resolve() / "libero"
+    load = round(os.getloadavg()[0], 2)
+    if load > 0.25 * whole.cores:
+        print(f"this machine is busy (load {load}): ratios will be off, too", file=sys.stderr)
+    sides = find_sides(names, asked.peers.resolve(), whole)
+    rows = []
+    for latency in map(int, asked.latency.split(",")):
+        for name, play in sides.items():
+            row = measure(name, play, replace(whole, latency=latency / 1000, folder=work / f"{name}-{latency}"))
+            rows.append(row)
+            said = row.failed or f"{row.episodes_per_hour_and_core:.1f} episodes/h/core, {row.seconds:.0f} s"
+            print(f"{latency:4d} ms  {TITLES[name]:13}{said}", file=sys.stderr, flush=True)
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "load_at_start": load,
+            "cores": whole.cores,
+            "platform": platform.platform(),
+            "renderer": str(plan.installation.renderer()),
+        },
+        "suite": whole.suite,
+        "tasks": whole.tasks,
+        "episodes": whole.count,
+        "steps": whole.steps,
+        "settle_steps": whole.settle,
+        "chunk": CHUNK,
+        "assets": plan.installation.assets.kind,
+        "versions": plan.installation.versions,
+        "rows": [row.plain() for row in rows],
+    }
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "libero.json").write_text(json.dumps(record, indent=1) + "\n")
+    plot(rows, asked.out / "libero.png")
+    if asked.markdown:
+        print(markdown(rows))
 
 
 if __name__ == "__main__":

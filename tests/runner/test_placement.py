@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,14 @@ def test_simulator_and_policy_are_measured(toy: SimulatorProcess, trial: tuple) 
     assert 2**20 < costs.memory < GB
     assert not policy.begun
     assert str(costs).startswith(f"a chunk of 2 steps takes one {costs.chunk:.2g} s, the policy answers 1 in 0.0")
+
+
+def test_a_chunk_that_the_end_of_the_episode_cuts_short_does_not_count(toy: SimulatorProcess, trial: tuple) -> None:
+    policy = Timed(0.0)
+    short = tuple(replace(episode, step_limit=3) for episode in trial)  # a chunk of two, and one of one
+    assert measure(toy, Batcher(policy, Path(os.devnull)), policy.spec, short, cores=2).chunk >= 0.02
+    shortest = tuple(replace(episode, step_limit=1) for episode in trial)
+    assert measure(toy, Batcher(policy, Path(os.devnull)), policy.spec, shortest, cores=2).steps == 1
 
 
 def test_a_policy_that_keeps_up_with_all_cores_is_not_asked_for_batches(toy: SimulatorProcess, trial: tuple) -> None:

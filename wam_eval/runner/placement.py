@@ -173,19 +173,24 @@ def measure(
         NotSupported, PolicyError, PolicyUnavailable: the policy does not play the first episode.
         SimulatorError: the simulator does not.
     """
-    answers, chunks, steps, fits = _Times(least=2), _Times(least=2), 0, sys.maxsize
+    answers, chunks, steps, fits = _Times(least=2), list[float](), 0, sys.maxsize
     with _begun(batcher, trial[:1]):
         observation = simulator.load(trial[0], spec.request)
         seen: Observation | None = observation
-        while seen is not None and chunks.wanted and answers.wanted:
+        while seen is not None and answers.wanted and (len(chunks) < 2 or sum(chunks) < _SECONDS):
             with answers:
                 answer = batcher.act(seen)
             actions, _ = executable(answer, spec)
-            with chunks:
-                progress, seen = simulator.step(actions, spec.request)
+            start = perf_counter()
+            progress, seen = simulator.step(actions, spec.request)
+            if progress.done and chunks:  # cut short
+                break
+            chunks.append(perf_counter() - start)
             steps = steps or progress.steps
+            if progress.done:
+                break
     latency, work = {1: answers.best}, {1: answers.work}
-    chunk, until = max(chunks.best, 1e-6), perf_counter() + _SECONDS
+    chunk, until = max(min(chunks), 1e-6), perf_counter() + _SECONDS
     size, largest = 1, min(len(trial), LARGEST_BATCH)
     while size < largest and size / latency[size] < cores / chunk and perf_counter() < until:
         size, times = min(_GROWTH * size, largest), _Times(least=1)

@@ -1,0 +1,39 @@
+"""lerobot-eval, by its own main function with a dummy policy registered; a process per core, each with its tasks.
+
+A batch of its environments is stepped one after the other. Its asynchronous ones (``--eval.use_async_envs``) would use
+more cores, but fork a process that has rendered; with Mesa's software renderer the fork then hangs in its MjrContext.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.sides.job import Job, play_together
+from benchmarks.sides.peer import make_environment
+
+PACKAGES = ("lerobot==0.4.4",)
+
+
+def installed(peers: Path, job: Job) -> Callable[[Job], None]:
+    """How it plays, from an environment that is made if it is not there. Raises :class:`SideFailed`."""
+    return partial(play, make_environment(peers / "lerobot", PACKAGES, job.assets, job.environment))
+
+
+def play(environment: Path, job: Job) -> None:
+    """Play the job's episodes. Raises :class:`SideFailed`."""
+    shards = min(job.cores, len(job.tasks))
+    commands = [
+        [
+            *(str(environment / "bin" / "python"), "-m", "benchmarks.sides.inside_lerobot"),
+            *("--policy.type=dummy", f"--policy.settings={json.dumps(job.policy)}", "--policy.device=cpu"),
+            *("--env.type=libero", f"--env.task={job.suite}", f"--env.task_ids={list(job.tasks[shard::shards])}"),
+            *(f"--env.episode_length={job.steps}", f"--eval.n_episodes={job.episodes}", "--eval.batch_size=1"),
+            *("--seed=0", f"--output_dir={job.folder / f'results-{shard}'}"),
+        ]
+        for shard in range(shards)
+    ]
+    variables = job.variables(LIBERO_CONFIG_PATH=str(environment / "libero"), HF_HUB_OFFLINE="1")
+    play_together(commands, variables, job.folder)
