@@ -49,3 +49,13 @@ def test_the_longest_work_comes_first() -> None:
 def test_simulators_spread_over_scenes() -> None:
     schedule = Schedule([episode(task, index) for task in range(2) for index in range(5)])
     assert {schedule.take(None).task, schedule.take(None).task} == {0, 1}
+
+
+def test_ahead_are_the_scenes_that_would_be_taken_next() -> None:
+    schedule = Schedule([episode(task, index, 100 * (task + 1)) for task in range(4) for index in range(2)])
+    playing = schedule.take(None)
+    ahead = schedule.ahead(2)
+    assert len(schedule) == 7 and schedule.ahead(9)[:2] == ahead
+    assert playing.scene not in {other.scene for other in schedule.ahead(9)}
+    # Simulators elsewhere go there, in this order.
+    assert [schedule.take(None).scene for _ in ahead] == [other.scene for other in ahead]

@@ -132,7 +132,7 @@ class Dispatcher:
                     return
                 worker.idle.remove(slot)
                 worker.scenes[slot] = episode.scene
-                ref = worker.actor.play.remote(slot, episode)
+                ref = worker.actor.play.remote(slot, episode, schedule.ahead(len(worker.scenes)))
                 self._playing[ref] = _Playing(worker, slot, episode, self._attempts.get(episode.key, 0) + 1)
 
     def _seat(self, worker: _Worker, schedule: Schedule) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
+from heapq import nlargest
 
 from wam_eval.episode import Episode
 
@@ -44,6 +45,11 @@ class Schedule:
         if not self._waiting[scene]:
             del self._waiting[scene]
         return episode
+
+    def ahead(self, count: int) -> list[Episode]:
+        """An episode of each of the scenes that come next, at most so many, and are played nowhere yet."""
+        new = [scene for scene in self._waiting if not self._playing.get(scene)]
+        return [self._waiting[scene][0] for scene in nlargest(count, new, key=self._work_each)]
 
     def done(self, episode: Episode) -> None:
         """The episode is finished, or lost: its simulator no longer plays the scene."""

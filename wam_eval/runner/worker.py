@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from wam_eval.errors import UserError, unknown
 from wam_eval.policies.loading import policy_class
 from wam_eval.policies.policy import NotSupported
 from wam_eval.protocol import Protocol
+from wam_eval.runner.ahead import Ahead
 from wam_eval.runner.batcher import Batcher
 from wam_eval.runner.imagination import Compared, Imagination, Imagining, check_imagines, compare
 from wam_eval.runner.placement import ALONE, Placement, Seat, cores_of, place
@@ -81,6 +82,7 @@ class Worker:
         self._plan = plan
         self._logs = _writable(Path(plan.logs))
         self._simulators: dict[int, SimulatorProcess] = {}
+        self._ahead = Ahead(self._logs / f"{socket.gethostname()}-{os.getpid()}-ahead.log")
         self._cores: tuple[tuple[int, ...], ...] = ((),)
 
     def placed(self) -> str:
@@ -129,12 +131,18 @@ class Worker:
             **({"policy": facts} if facts else {}),
         }
 
-    def play(self, slot: int, episode: Episode) -> Played:
+    def play(self, slot: int, episode: Episode, ahead: Sequence[Episode] = ()) -> Played:
         """Play an episode in a slot.
+
+        Args:
+            slot: which.
+            episode: what.
+            ahead: of scenes that come next, here or elsewhere, to be prepared meanwhile.
 
         Raises:
             PolicyUnavailable: the policy cannot answer anyone any more.
         """
+        self._ahead.want((self._specs[other.suite], other) for other in ahead)
         simulator = self._simulator(slot, self._specs[episode.suite])
         try:
             attempt, imagination = self._play(episode, simulator)
@@ -188,6 +196,7 @@ class Worker:
 
     def close(self) -> None:
         """End the simulators and the policy."""
+        self._ahead.close()
         for simulator in self._simulators.values():
             simulator.close()
         self._policy.close()

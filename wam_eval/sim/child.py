@@ -22,7 +22,7 @@ from typing import Any
 from wam_eval.sim.simulator import Simulator
 from wam_eval.sim.wire import Channel
 
-CALLS = ("load", "step", "snapshot", "restore", "fingerprint")
+CALLS = ("load", "step", "prepare", "snapshot", "restore", "fingerprint")
 
 
 def die_with_parent() -> None:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -33,6 +33,7 @@ class Installation:
         settings: machine-dependent settings of the simulator, such as where its assets are.
         versions: package -> version, as the protocol records them.
         assets: which assets, as the protocol records them.
+        prepares: whether scenes can be prepared ahead; see :meth:`wam_eval.sim.simulator.Simulator.prepare`.
     """
 
     simulator: str
@@ -40,6 +41,7 @@ class Installation:
     settings: dict[str, Any]
     versions: dict[str, str]
     assets: AssetsCard
+    prepares: bool = field(default=False, kw_only=True)
 
     def spec(self, settings: Mapping[str, Any], *, pictures: bool = True) -> SimulatorSpec:
         """How to start a simulator of this installation.
@@ -56,6 +58,7 @@ class Installation:
             settings={**settings, **self.settings},
             python=self.python,
             environment=self.renderer(pictures=pictures).environment,
+            prepares=self.prepares,
         )
 
     def renderer(self, *, pictures: bool = True) -> Renderer:

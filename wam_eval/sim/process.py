@@ -60,6 +60,7 @@ class SimulatorSpec:
         python: interpreter to run it with; the benchmark's packages must be importable there.
         environment: variables set for it, such as the renderer's.
         deadlines: how long it may be silent.
+        prepares: whether its scenes can be prepared ahead.
     """
 
     simulator: str
@@ -67,6 +68,7 @@ class SimulatorSpec:
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
     deadlines: Deadlines = Deadlines()
+    prepares: bool = False
 
 
 class SimulatorProcess:
@@ -114,6 +116,10 @@ class SimulatorProcess:
         seconds = 10.0 + deadlines.step * len(actions) + deadlines.picture * pictures
         progress, observation = self._call("step", (actions, request, film), seconds)
         return progress, observation
+
+    def prepare(self, episode: Episode) -> None:
+        """See :meth:`Simulator.prepare`."""
+        self._call("prepare", (episode,), self.spec.deadlines.load)
 
     def snapshot(self) -> bytes:
         """See :meth:`Simulator.snapshot`."""

@@ -44,6 +44,12 @@ class Simulator(ABC):
             episode ended before it.
         """
 
+    def prepare(self, episode: Episode) -> None:  # noqa: B027 - most have nothing to prepare
+        """Leave on disk what makes loading an episode faster; called where nothing is played.
+
+        What :meth:`load` gives must not depend on it.
+        """
+
     @abstractmethod
     def snapshot(self) -> bytes:
         """The full state, from which :meth:`restore` continues to the bit on the same machine."""

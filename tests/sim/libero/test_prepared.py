@@ -12,9 +12,11 @@ import mujoco
 import numpy as np
 import pytest
 
+from tests.sim.libero.conftest import Start, episode
 from tests.sim.libero.test_engine import SAMPLE, begin, everything
 from tests.sim.libero.test_simulator import ALL
 from wam_eval.fingerprint import fixed_actions
+from wam_eval.observation import Request
 from wam_eval.sim.libero import prepared
 from wam_eval.sim.libero.package import bddl_file, task_map
 from wam_eval.sim.libero.prepared import compiled, model_bytes, prepare
@@ -139,3 +141,11 @@ def test_what_does_not_equal_what_was_kept_is_compiled_and_kept_again(mesh: Path
 def test_without_a_place_to_keep_them_models_are_compiled(mesh: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert model_bytes(compiled(described(mesh))) == model_bytes(mujoco.MjModel.from_xml_string(described(mesh)))
+
+
+def test_a_simulator_prepares_for_another(start: Start, folder: Path) -> None:
+    start().prepare(episode("libero_object", 0))
+    kept = {file.name for file in folder.iterdir()}
+    assert any(name.endswith(".txt") for name in kept)
+    start().load(episode("libero_object", 0), Request())
+    assert {file.name for file in folder.iterdir()} == kept

@@ -27,4 +27,5 @@ def find(card: BenchmarkCard) -> Installation:
         settings={"assets": str(assets.path)},
         versions=versions,
         assets=assets.card,
+        prepares=True,
     )

@@ -88,6 +88,7 @@ def find_copy(card: BenchmarkCard) -> LiberoPlusInstallation:
         settings={"assets": str(libero.path), "root": str(data), "plus_assets": str(extra) if extra else None},
         versions=package_versions((*PACKAGES, "scipy"), card.python),  # scipy blurs the pictures of the noise tasks
         assets=_assets(libero, data, manifest, archive),
+        prepares=True,
         manifest=manifest,
         archive=archive,
     )
