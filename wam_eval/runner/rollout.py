@@ -76,14 +76,16 @@ def play(
             actions, measured = executable(chunk, spec)
             for name, value in measured.items():
                 measurements[name].append(value)
+            last = attempt.steps + len(actions) >= episode.step_limit  # after these nobody looks any more
             with clock("simulate"):
-                progress, following = simulator.step(actions, spec.request)
+                progress, following = simulator.step(actions, None if last else spec.request)
             executed.append(actions[: progress.steps - attempt.steps])
             attempt.steps, done = progress.steps, progress.done
             if progress.success:
                 attempt.outcome = Outcome.SUCCESS
-            if following is not None:
-                observation = following
+            if not done and following is None:
+                raise SimulatorError(f"no observation after step {progress.steps}, though the episode goes on")
+            observation = following or observation
     except PolicyError as error:
         attempt.outcome, attempt.error = Outcome.POLICY_ERROR, printable(error)
     except SimulatorTimeout as error:
