@@ -184,6 +184,16 @@ def test_a_wrong_path_to_assets_fails(monkeypatch, tmp_path):
     assert "nowhere" in finding.detail
 
 
+def test_how_much_room_compiled_scenes_take(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert doctor.look_at_compiled_scenes().detail.startswith("0.0 of at most 4 GB")
+    folder = tmp_path / "wam-eval" / "scenes"
+    folder.mkdir(parents=True)
+    with (folder / "piece").open("wb") as piece:
+        piece.truncate(1_300_000_000)  # a hole, which takes no room itself
+    assert doctor.look_at_compiled_scenes().detail == f"1.3 of at most 4 GB in {folder}"
+
+
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
 def test_a_cluster_that_answers_and_one_that_does_not(monkeypatch, form):
     with socket.create_server(("127.0.0.1", 0)) as server:

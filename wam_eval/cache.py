@@ -15,6 +15,15 @@ def user_cache() -> Path:
     return Path(base) / "wam-eval"
 
 
+SCENES_LIMIT = 4 * 10**9
+"""Bytes that :func:`compiled_scenes` may take."""
+
+
+def compiled_scenes() -> Path:
+    """LIBERO's scenes as MuJoCo compiled them; always in the user's cache, since they belong to one machine."""
+    return user_cache() / "scenes"
+
+
 def kept(kind: str) -> Path:
     """The folder of one kind of things (``robotwin``, ``prompts``): in ``WAM_EVAL_CACHE``, else in the user's cache."""
     return Path(os.environ.get(VARIABLE) or user_cache()) / kind

@@ -16,6 +16,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from wam_eval.cache import SCENES_LIMIT, compiled_scenes
 from wam_eval.catalog import load_benchmark
 from wam_eval.errors import UserError
 from wam_eval.runner.address import check_address
@@ -70,6 +71,7 @@ def diagnose() -> list[Finding]:
         "renderer": look_at_renderer,
         "Vulkan": look_at_vulkan,
         "LIBERO assets": look_at_libero_assets,
+        "compiled scenes": look_at_compiled_scenes,
         "LIBERO-Plus": look_at_libero_plus,
         "RoboTwin": look_at_robotwin,
         "Wan2.2": look_at_wan,
@@ -150,6 +152,13 @@ def look_at_libero_assets() -> Finding:
     status: Status = "ok" if assets.card.kind == "official" else "warn"
     advice = f"{VARIABLE}=/path/to/LIBERO's/assets for results that compare with published ones"
     return Finding("LIBERO assets", status, assets.card.detail, "" if status == "ok" else advice)
+
+
+def look_at_compiled_scenes() -> Finding:
+    """How much room the LIBERO scenes take that this machine has compiled; the folder can be removed at any time."""
+    folder = compiled_scenes()
+    taken = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+    return Finding("compiled scenes", "ok", f"{taken / GB:.1f} of at most {SCENES_LIMIT / GB:.0f} GB in {folder}")
 
 
 def look_at_libero_plus() -> Finding:

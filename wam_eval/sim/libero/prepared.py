@@ -22,11 +22,8 @@ import mujoco
 import numpy as np
 from robosuite.utils.binding_utils import MjSim
 
-from wam_eval.cache import user_cache
+from wam_eval.cache import SCENES_LIMIT, compiled_scenes
 from wam_eval.sim.libero.pieces import Pieces
-
-LIMIT = 4 * 2**30
-"""Bytes on disk."""
 
 _FORM = 1  # of what is kept; with another one, nothing that was kept before is found
 _LEAVES = ("mesh", "texture", "hfield", "skin")  # elements whose files name no other files
@@ -116,7 +113,7 @@ def _compile(xml: str, key: str) -> Any:
 
 
 def _shelf() -> Pieces:
-    return Pieces(user_cache() / "scenes", LIMIT)
+    return Pieces(compiled_scenes(), SCENES_LIMIT)
 
 
 def _key(xml: str) -> str | None:
