@@ -14,10 +14,9 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[variable] = "1"  # as a simulator process has it; numpy reads it when it is imported
 
 import mujoco
 import numpy as np
@@ -104,9 +103,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"  # as a simulator process has it; numpy reads it when it is imported
     for text in arguments.tasks.split(","):
         suite, _, task = text.partition(":")
-        print(json.dumps(measure(suite, int(task), arguments.steps, arguments.repeats)), flush=True)
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            measured = process.submit(measure, suite, int(task), arguments.steps, arguments.repeats).result()
+        print(json.dumps(measured), flush=True)
 
 
 if __name__ == "__main__":
