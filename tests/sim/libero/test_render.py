@@ -27,7 +27,9 @@ def renderer(request: pytest.FixtureRequest) -> str:
 
 def drawn(renderer: str, task: str, **arguments: Any) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.sim.libero.drawn", task, json.dumps(arguments)]
-    environment = {**os.environ, "MUJOCO_GL": renderer}
+    # MuJoCo sets the other variable when it is imported, which another test may have done here.
+    environment = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
+    environment["MUJOCO_GL"] = renderer
     said = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     return json.loads(said.stdout.splitlines()[-1])
