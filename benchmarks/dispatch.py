@@ -1,12 +1,16 @@
 """What driver and dispatch cost: fake simulators with real timing, everything else as in a run.
 
-    python -m benchmarks.dispatch [--simulators 64] [--work sleep] [--latency 0.05] [--episodes 4]
+    python -m benchmarks.dispatch [--simulators 2] [--work sleep] [--latency 0.05] [--episodes 5]
 
 A slot is busy while its simulator loads and steps and while it waits for the policy's answer, as the ledger says.
-The overhead is what is left: 1 - busy time / (wall time x slots), for each slot from the beginning of its second
-episode (the first one holds the start of its process) to that of its last. ``added`` counts of a simulator only what
-it was told to take, so that the wire and the worker's threads are in it. ``--simulators 0`` lets the worker choose.
-Prints JSON.
+``overhead`` is what is left: 1 - busy time / (wall time x slots), for each slot from the beginning of its second
+episode to that of its last. ``added`` counts of a simulator only what it was told to take, so that the wire and the
+worker's threads are in it.
+
+Outside both are the start of Ray, driver and worker, each slot's first episode, in which its process starts, and its
+last one, at whose end slots run dry; ``run_seconds`` holds them all. The policy's seconds are those from the request
+to the answer, so an observation's wait in the worker for its batch, and for the batch before it, is busy time and in
+neither figure. ``--simulators 0`` lets the worker choose. Prints JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -22,10 +27,14 @@ from typing import Any
 from benchmarks.fake import CAMERAS, EXECUTE, find
 from wam_eval.catalog import BenchmarkCard, PolicyCard, ProtocolCard
 from wam_eval.episode import Episode
+from wam_eval.errors import UserError
 from wam_eval.protocol import Protocol
 from wam_eval.runner.ledger import Record, read_ledger
 from wam_eval.runner.plan import SuitePlan
 from wam_eval.runner.run import RunRequest, execute
+
+FEWEST = 3
+"""Episodes of a slot: its first and last do not count."""
 
 
 def plan_fake(timing: dict[str, Any], tasks: int, episodes: int, steps: int) -> SuitePlan:
@@ -59,10 +68,12 @@ def plan_fake(timing: dict[str, Any], tasks: int, episodes: int, steps: int) -> 
 
 
 def overheads(records: list[Record], timing: dict[str, Any]) -> dict[str, float]:
-    """The shares of slots' time that are no work; see the module."""
+    """The shares of slots' time that are no work; see the module. Raises :class:`UserError` where one played little."""
     slots: defaultdict[float, list[Record]] = defaultdict(list)
     for record in records:
         slots[record.measured["pid"]].append(record)
+    if (fewest := min(map(len, slots.values()))) < FEWEST:
+        raise UserError(f"a slot played {fewest} episodes, and its first and last do not count: give more --episodes")
     wall = busy = told = 0.0
     for played in slots.values():
         played.sort(key=lambda record: record.measured["began"])
@@ -75,20 +86,11 @@ def overheads(records: list[Record], timing: dict[str, Any]) -> dict[str, float]
     return {"slots": len(slots), "overhead": round(1 - busy / wall, 4), "added": round(1 - told / wall, 4)}
 
 
-def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulators", type=int, default=2)
-    parser.add_argument("--work", choices=("sleep", "spin"), default="sleep")
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds of the policy for one observation")
-    parser.add_argument("--more", type=float, default=0.002, help="and for each other one in its batch")
-    parser.add_argument("--load", type=float, default=0.3)
-    parser.add_argument("--step", type=float, default=0.015)
-    parser.add_argument("--picture", type=float, default=0.05)
-    parser.add_argument("--steps", type=int, default=150, help="of an episode")
-    parser.add_argument("--episodes", type=int, default=5, help="per simulator")
-    parser.add_argument("--tasks", type=int, default=10)
-    asked = parser.parse_args()
+def measure(asked: argparse.Namespace) -> dict[str, Any]:
+    """Run. Raises :class:`UserError`."""
+    for name, least in (("episodes", FEWEST), ("tasks", 1), ("steps", 1), ("simulators", 0)):
+        if getattr(asked, name) < least:
+            raise UserError(f"--{name} {getattr(asked, name)}: give at least {least}")
     timing = {name: getattr(asked, name) for name in ("work", "load", "step", "picture")}
     episodes = -(-asked.episodes * (asked.simulators or 8) // asked.tasks)
     plan = plan_fake(timing, asked.tasks, episodes, asked.steps)
@@ -103,7 +105,7 @@ def main() -> None:
     batch = sum(r.measured["batch"] * r.measured["chunks"] for r in records) / sum(
         r.measured["chunks"] for r in records
     )
-    result = {
+    return {
         **vars(asked),
         "chunk_seconds": EXECUTE * timing["step"] + len(CAMERAS) * timing["picture"],
         "played": len(records),
@@ -112,7 +114,27 @@ def main() -> None:
         "placement": folder.read().workers[0]["placement"],
         **overheads(records, timing),
     }
-    print(json.dumps(result, indent=1))
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulators", type=int, default=2)
+    parser.add_argument("--work", choices=("sleep", "spin"), default="sleep")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds of the policy for one observation")
+    parser.add_argument("--more", type=float, default=0.002, help="and for each other one in its batch")
+    parser.add_argument("--load", type=float, default=0.3)
+    parser.add_argument("--step", type=float, default=0.015)
+    parser.add_argument("--picture", type=float, default=0.05)
+    parser.add_argument("--steps", type=int, default=150, help="of an episode")
+    parser.add_argument("--episodes", type=int, default=5, help="per simulator")
+    parser.add_argument("--tasks", type=int, default=10)
+    asked = parser.parse_args()
+    try:
+        print(json.dumps(measure(asked), indent=1))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""From what timers wrote to figures: throughput and shares of time of one side, the table, and the plot."""
+"""From what timers wrote to figures: throughput and shares of time of one side, the table, and the plot.
+
+Timers run in the processes that simulate. So CPU seconds and shares are without wam-eval's driver, its worker and the
+process that compiles the next scenes when nothing else runs, and without the others' policy servers; all these are in
+the wall time, and so in steps per second and episodes per hour.
+"""
 
 from __future__ import annotations
 

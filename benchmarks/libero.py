@@ -1,6 +1,6 @@
 """LIBERO side by side: wam-eval, the plain loop that papers use, vla-eval and lerobot-eval, on the same episodes.
 
-    python -m benchmarks.libero [--suite libero_spatial] [--tasks 0,1] [--episodes 1] [--steps 60]
+    python -m benchmarks.libero [--suite libero_spatial] [--tasks 0,1] [--episodes 2] [--steps 120]
                                 [--latency 0,50,200] [--sides ours,plain,vla-eval,lerobot]
                                 [--peers FOLDER] [--out FOLDER] [--markdown]
 
@@ -9,7 +9,10 @@ random actions in chunks of 10, after a latency that does not depend on the batc
 all cores busy, with one process per core where it does not choose itself; so a side's episodes per hour are divided by
 the machine's cores. Latency after latency, the sides play in turn, so that a slow moment hits them alike. Each side's
 command is started anew for each latency; its time until the first scene is built is reported as start-up and is in
-no other figure. Building, resetting and settling scenes is in all of them.
+no other figure. Building, resetting and settling scenes is in all of them: what wam-eval keeps of compiled scenes
+it keeps in a cache that is empty when its command starts. Where there are more scenes than simulators, it compiles the
+next ones in a process more, which runs when nothing else does; its time is in the seconds of playing, but neither in
+``CPU s/episode`` nor in the shares. Neither are wam-eval's worker and driver and the others' policy servers.
 
 vla-eval and lerobot-eval are installed into virtual environments of their own in --peers (about 8 GB), with the same
 MuJoCo, robosuite, LIBERO and assets as ours. A side that cannot be installed or run here is a row that says why.
@@ -33,11 +36,42 @@ from pathlib import Path
 from benchmarks.figures import TITLES, Figures, markdown, measured, plot
 from benchmarks.sides import lerobot, ours, plain, vla_eval
 from benchmarks.sides.job import ROOT, Job, SideFailed
-from wam_eval.errors import UserError
+from wam_eval import catalog
+from wam_eval.errors import UserError, unknown
 from wam_eval.runner.plan import SuitePlan, plan_run
 
 CHUNK = 10
 Play = Callable[[Job], None]
+
+
+def plan_suite(suite: str, tasks: str, episodes: int, steps: int) -> SuitePlan:
+    """The episodes. Raises :class:`UserError` where not every side could play them."""
+    if steps < CHUNK or steps % CHUNK:
+        raise UserError(f"--steps {steps}: give a multiple of {CHUNK}, the actions of a chunk")
+    parts = catalog.elementary(suite)
+    if parts != [suite]:
+        raise UserError(f"{suite} is a group: choose one of {', '.join(parts)}")
+    if catalog.load_suite(suite).benchmark != "libero":
+        raise UserError(f"{suite} is not one of LIBERO's suites, which are all that the other sides play")
+    (plan,) = plan_run(suite, "openvla", tasks, episodes)
+    return plan
+
+
+def read_latencies(text: str) -> list[int]:
+    """Milliseconds from ``0,50``. Raises :class:`UserError`."""
+    words = [word.strip() for word in text.split(",")]
+    if wrong := [word for word in words if not word.isdecimal()]:
+        raise UserError(f"--latency {text}: {wrong[0]!r} is no number of whole milliseconds")
+    return [int(word) for word in dict.fromkeys(words)]
+
+
+def read_sides(text: str) -> list[str]:
+    """Names from ``ours,plain``. Raises :class:`UserError`."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in TITLES:
+            raise unknown("side", name, TITLES)
+    return names
 
 
 def make_job(plan: SuitePlan, episodes: int, steps: int) -> Job:
@@ -56,6 +90,7 @@ def make_job(plan: SuitePlan, episodes: int, steps: int) -> Job:
         chunk=CHUNK,
         cores=os.cpu_count() or 1,
         assets=Path(plan.installation.settings["assets"]),
+        standins=plan.installation.assets.kind == "stand-in",
         environment=plan.installation.renderer().environment,
     )
 
@@ -96,29 +131,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="libero_spatial")
     parser.add_argument("--tasks", default="0,1")
-    parser.add_argument("--episodes", type=int, default=1, help="per task")
-    parser.add_argument("--steps", type=int, default=60, help="control steps per episode, a multiple of 10")
+    parser.add_argument("--episodes", type=int, default=2, help="per task")
+    parser.add_argument("--steps", type=int, default=120, help="control steps per episode, a multiple of 10")
     parser.add_argument("--latency", default="0,50,200", help="of a call of the policy, ms")
     parser.add_argument("--sides", default=",".join(TITLES))
     parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "bench")
     parser.add_argument("--markdown", action="store_true")
     asked = parser.parse_args()
-    names = asked.sides.split(",")
-    if unknown := set(names) - set(TITLES):
-        parser.error(f"no such side: {', '.join(sorted(unknown))}; there are {', '.join(TITLES)}")
     try:
-        (plan,) = plan_run(asked.suite, "openvla", asked.tasks, asked.episodes)
+        names, latencies = read_sides(asked.sides), read_latencies(asked.latency)
+        plan = plan_suite(asked.suite, asked.tasks, asked.episodes, asked.steps)
         whole = make_job(plan, asked.episodes, asked.steps)
     except UserError as error:
-        parser.error(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     work = asked.out.resolve() / "libero"
     load = round(os.getloadavg()[0], 2)
     if load > 0.25 * whole.cores:
         print(f"this machine is busy (load {load}): ratios will be off, too", file=sys.stderr)
     sides = find_sides(names, asked.peers.resolve(), whole)
     rows = []
-    for latency in map(int, asked.latency.split(",")):
+    for latency in latencies:
         for name, play in sides.items():
             row = measure(name, play, replace(whole, latency=latency / 1000, folder=work / f"{name}-{latency}"))
             rows.append(row)

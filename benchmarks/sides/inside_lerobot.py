@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,14 @@ from benchmarks.sides.dummy import Dummy
 @PreTrainedConfig.register_subclass("dummy")
 @dataclass
 class DummyConfig(PreTrainedConfig):
-    """Settings of :class:`DummyPolicy`; see :class:`Dummy`."""
+    """Settings of :class:`DummyPolicy`; see :class:`Dummy`.
+
+    Attributes:
+        episodes: JSON with the (task, index) of each, in the order in which they are played.
+    """
 
     settings: str = ""
+    episodes: str = "[]"
     observation_delta_indices = None
     action_delta_indices = None
     reward_delta_indices = None
@@ -40,7 +46,10 @@ class DummyConfig(PreTrainedConfig):
 
 
 class DummyPolicy(PreTrainedPolicy):
-    """One call of the dummy per chunk for the whole batch of environments, as lerobot's own policies do."""
+    """One call of the dummy per chunk, as lerobot's own policies do; for one environment at a time.
+
+    It is not told which episode it plays, but reset at the start of each.
+    """
 
     config_class = DummyConfig
     name = "dummy"
@@ -48,25 +57,27 @@ class DummyPolicy(PreTrainedPolicy):
     def __init__(self, config: DummyConfig, **_: Any) -> None:
         super().__init__(config)
         self._dummy = Dummy(config.settings)
-        self._step = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the chunk."""
+        self._coming = deque(json.loads(config.episodes))
         self._queue: deque[torch.Tensor] = deque()
 
+    def reset(self) -> None:
+        """Forget the chunk; the next episode begins."""
+        self._queue.clear()
+        self._episode, self._step = self._coming.popleft(), 0
+
     def select_action(self, batch: dict[str, Any], **_: Any) -> torch.Tensor:
-        """The next action of each environment, float32 (n, 7)."""
+        """The next action, float32 (1, 7)."""
         if not self._queue:
             self._queue.extend(self.predict_action_chunk(batch).transpose(0, 1))
+        self._step += 1
         return self._queue.popleft()
 
     def predict_action_chunk(self, batch: dict[str, Any], **_: Any) -> torch.Tensor:
-        """A chunk for each environment, float32 (n, chunk, 7)."""
-        count = next(value.shape[0] for value in batch.values() if isinstance(value, torch.Tensor))
-        self._step += 1
+        """A chunk, float32 (1, chunk, 7)."""
+        del batch
+        task, index = self._episode
         with timers.CLOCK.stage("policy"):
-            return torch.from_numpy(np.stack(self._dummy.answer([(0, n, self._step) for n in range(count)])))
+            return torch.from_numpy(np.stack(self._dummy.answer([(task, index, self._step)])))
 
     def forward(self, batch: dict[str, Any]) -> Any:
         """Nothing is trained."""

@@ -23,16 +23,16 @@ class DummyServer(PredictModelServer):
     def __init__(self, settings: str, chunk: int, batch: int) -> None:
         super().__init__(chunk_size=chunk, max_batch_size=batch)
         self._dummy = Dummy(settings)
-        self._episodes: dict[str, int] = {}
+        self._episodes: dict[str, tuple[int, int]] = {}
 
     async def on_episode_start(self, config: dict[str, Any], ctx: Any) -> None:
         """Remember the episode."""
-        self._episodes[ctx.session_id] = config["task"]["task_id"]
+        self._episodes[ctx.session_id] = config["task"]["task_id"], config["task"]["episode_idx"]
         await super().on_episode_start(config, ctx)
 
     def predict_batch(self, obs_batch: list[Any], ctx_batch: list[Any]) -> list[Any]:
         """One call of the dummy."""
-        seeds = [(self._episodes[ctx.session_id], 0, ctx.step) for ctx in ctx_batch]
+        seeds = [(*self._episodes[ctx.session_id], ctx.step) for ctx in ctx_batch]
         return [{"actions": actions} for actions in self._dummy.answer(seeds)]
 
 

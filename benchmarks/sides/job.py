@@ -40,6 +40,7 @@ class Job:
         chunk: actions per call, all of them executed.
         cores: of this machine; a side may keep all of them busy.
         assets: LIBERO asset tree.
+        standins: whether it is made of our stand-ins, which is no complete tree.
         environment: variables that choose the renderer, the same for all sides.
         folder: for everything that the side writes.
     """
@@ -55,6 +56,7 @@ class Job:
     chunk: int
     cores: int
     assets: Path
+    standins: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
 

@@ -24,16 +24,18 @@ def installed(peers: Path, job: Job) -> Callable[[Job], None]:
 
 def play(environment: Path, job: Job) -> None:
     """Play the job's episodes. Raises :class:`SideFailed`."""
-    shards = min(job.cores, len(job.tasks))
+    count = min(job.cores, len(job.tasks))
+    shards = [sorted(job.tasks)[shard::count] for shard in range(count)]  # it plays tasks in their order
     commands = [
         [
             *(str(environment / "bin" / "python"), "-m", "benchmarks.sides.inside_lerobot"),
             *("--policy.type=dummy", f"--policy.settings={json.dumps(job.policy)}", "--policy.device=cpu"),
-            *("--env.type=libero", f"--env.task={job.suite}", f"--env.task_ids={list(job.tasks[shard::shards])}"),
+            *("--env.type=libero", f"--env.task={job.suite}", f"--env.task_ids={tasks}"),
+            f"--policy.episodes={json.dumps(json.dumps([(t, index) for t in tasks for index in range(job.episodes)]))}",
             *(f"--env.episode_length={job.steps}", f"--eval.n_episodes={job.episodes}", "--eval.batch_size=1"),
             *("--seed=0", f"--output_dir={job.folder / f'results-{shard}'}"),
         ]
-        for shard in range(shards)
+        for shard, tasks in enumerate(shards)
     ]
     variables = job.variables(LIBERO_CONFIG_PATH=str(environment / "libero"), HF_HUB_OFFLINE="1")
     play_together(commands, variables, job.folder)

@@ -1,7 +1,8 @@
 """wam-eval, by the command that users type, with a simulator per core.
 
 The suite's YAML is the official one with another step limit. The dummy policy is a policy like any other. The number
-of simulators is given, since the short measurement that chooses it otherwise plays control steps, too.
+of simulators is given, since the short measurement that chooses it otherwise plays control steps, too. The cache of
+compiled scenes is a new one, since the others keep none.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def play(job: Job) -> None:
         *("--simulators", str(job.cores)),
     ]
     environment = job.variables(
-        WAM_EVAL_PATH=str(job.folder), WAM_EVAL_RUNS=str(job.folder / "runs"), WAM_EVAL_LIBERO_ASSETS=str(job.assets)
+        WAM_EVAL_PATH=str(job.folder),
+        WAM_EVAL_RUNS=str(job.folder / "runs"),
+        WAM_EVAL_LIBERO_ASSETS="stand-in" if job.standins else str(job.assets),
+        XDG_CACHE_HOME=str(job.folder / "cache"),
     )
     try:
         play_together([command], environment, job.folder)

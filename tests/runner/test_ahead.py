@@ -65,7 +65,8 @@ def test_scenes_are_prepared_in_order_and_once(want: Callable[..., None], notes:
     assert prepared(notes, 2) == ["a", "b"]
     want("b", "c", "a")
     assert prepared(notes, 3) == ["a", "b", "c"]
-    assert len({line.split()[0] for line in notes.read_text().splitlines()}) == 1, "by one process"
+    first, second, _ = (line.split()[0] for line in notes.read_text().splitlines())
+    assert first == second, "one process does what is wanted at once"
 
 
 def test_what_is_no_longer_wanted_is_not_prepared(want: Callable[..., None], notes: Path) -> None:
@@ -81,6 +82,29 @@ def test_what_is_no_longer_wanted_is_not_prepared(want: Callable[..., None], not
 def test_a_death_costs_one_scene(want: Callable[..., None], notes: Path) -> None:
     want("fatal", "a")
     assert prepared(notes, 1) == ["a"]
+
+
+def test_its_process_ends_with_the_work(want: Callable[..., None], notes: Path) -> None:
+    want("a")
+    prepared(notes, 1)
+    pid = notes.read_text().split()[0]
+    end = monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert monotonic() < end
+        sleep(0.01)
+    want("b")
+    assert prepared(notes, 2) == ["a", "b"]
+
+
+def test_what_cannot_even_start_harms_nobody(tmp_path: Path, notes: Path) -> None:
+    (tmp_path / "file").touch()
+    ahead = Ahead(tmp_path / "file" / "no.log")
+    spec = SimulatorSpec("tests.runner.test_ahead:NotingSimulator", {"notes": str(notes)}, prepares=True)
+    for name in "ab":
+        ahead.want([(spec, episode(name))])
+        sleep(0.1)
+    ahead.close()
+    assert not notes.read_text()
 
 
 def test_nothing_is_started_where_nothing_can_be_prepared(want: Callable[..., None], notes: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.toy.policies import Push
 from wam_eval import catalog
 from wam_eval.observation import ActionChunk
 from wam_eval.policies.policy import NotSupported, Policy, PolicySpec
@@ -132,9 +134,9 @@ def test_memory_is_the_machines_or_the_containers(tmp_path: Path) -> None:
 class Timed(Policy):
     """Takes its time, whatever the batch; fails at large ones; keeps count of who is begun."""
 
-    def __init__(self, latency: float, fits: int = 100, plays: int = 100) -> None:
+    def __init__(self, latency: float, fits: int = 100, plays: int = 100, first: float = 0.0) -> None:
         self.spec = PolicySpec(cameras=("front",), execute=2)
-        self.latency, self.fits, self.plays = latency, fits, plays
+        self.latency, self.fits, self.plays, self.first = latency, fits, plays, first
         self.begun: list[str] = []
         self.batches: list[int] = []
 
@@ -145,6 +147,8 @@ class Timed(Policy):
 
     def act(self, observations):
         assert [seen.key for seen in observations] == self.begun, "begun, and not ended yet"
+        if len(observations) not in self.batches:
+            time.sleep(self.first)
         self.batches.append(len(observations))
         if len(observations) > self.fits:
             raise MemoryError("too much")
@@ -153,6 +157,16 @@ class Timed(Policy):
 
     def end(self, key):
         self.begun.remove(key)
+
+
+class DiesOfBatches(Push):
+    """Slow, and killed by a batch, as by the system where memory ends; fine with one observation or two."""
+
+    def act(self, observations):
+        time.sleep(0.1)
+        if len(observations) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().act(observations)
 
 
 @pytest.fixture
@@ -176,7 +190,9 @@ def test_simulator_and_policy_are_measured(toy: SimulatorProcess, trial: tuple) 
     assert all(work < 0.05 for work in costs.work.values()), "sleeping is no work"
     assert 2**20 < costs.memory < GB
     assert not policy.begun
-    assert str(costs).startswith(f"a chunk of 2 steps takes one {costs.chunk:.2g} s, the policy answers 1 in 0.0")
+    assert str(costs).startswith(
+        f"a simulator takes {costs.chunk:.2g} s for a chunk of 2 steps, the policy answers 1 in"
+    )
 
 
 def test_a_chunk_that_the_end_of_the_episode_cuts_short_does_not_count(toy: SimulatorProcess, trial: tuple) -> None:
@@ -191,6 +207,13 @@ def test_a_policy_that_keeps_up_with_all_cores_is_not_asked_for_batches(toy: Sim
     policy = Timed(0.0)
     measure(toy, Batcher(policy, Path(os.devnull)), policy.spec, trial, cores=2)
     assert set(policy.batches) == {1}
+
+
+def test_the_first_call_of_a_size_does_not_count(toy: SimulatorProcess, trial: tuple) -> None:
+    """It may compile something."""
+    policy = Timed(0.05, first=0.5)
+    costs = measure(toy, Batcher(policy, Path(os.devnull)), policy.spec, trial, cores=2)
+    assert list(costs.latency) == [1, 4, 9] and max(costs.latency.values()) < 0.5
 
 
 def test_there_are_no_more_simulators_than_the_largest_batch_that_fits(toy: SimulatorProcess, trial: tuple) -> None:
@@ -279,6 +302,17 @@ def test_a_run_with_as_many_as_asked_for_and_one_that_measures(
     logs = list((folder.path / "logs").glob("*-[0-9]*.log"))
     assert len(logs) == worker["simulators"]
     if asked:
-        assert worker["simulators"] == 3 and worker["placement"] == "3 simulators per worker: as asked for"
+        assert worker["simulators"] == 3 and worker["placement"] == "3 simulators per worker: as told"
     else:
-        assert " takes one 0." in worker["placement"]
+        assert ": a simulator takes 0." in worker["placement"]
+
+
+def test_a_policy_that_dies_of_the_measurement_is_played_without(
+    runs: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
+    card = catalog.load_policy("push").model_copy(update={"policy": "tests.runner.test_placement:DiesOfBatches"})
+    folder = execute(RunRequest("test", plan_run("toy", None, "0", 6), "push", card))
+    assert [record.outcome.value for record in read_ledger(folder.ledger).records] == ["success"] * 6
+    (worker,) = RunFolder("test").read().workers
+    assert worker["placement"].endswith(": as told")

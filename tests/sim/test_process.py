@@ -97,6 +97,14 @@ def test_it_is_kept_on_its_cores(tmp_path: Path) -> None:
     assert sorted(os.sched_getaffinity(0)) == allowed
 
 
+def test_an_idle_one_gets_what_others_leave(tmp_path: Path) -> None:
+    with SimulatorProcess(SimulatorSpec("tests.toy.simulator:ToySimulator"), tmp_path / "log", idle=True) as process:
+        process.load(episode(), Request())
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert not group.exists() or group.read_text().split()[-1] == "19"
+
+
 def test_the_process_dies_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, signal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Thread
 
@@ -11,7 +12,7 @@ from wam_eval.sim.process import SimulatorError, SimulatorProcess, SimulatorSpec
 
 
 class Ahead:
-    """A process at the lowest priority that leaves on disk what will be needed; nobody waits for it.
+    """A process that leaves on disk what will be needed, in time that nobody else wants; nobody waits for it.
 
     It starts when there is something to prepare. What goes wrong in it goes wrong again where it counts, and is told
     there.
@@ -25,9 +26,8 @@ class Ahead:
         self._changed = Condition()
         self._wanted: list[tuple[SimulatorSpec, Episode]] = []
         self._begun: set[str] = set()
-        self._process: SimulatorProcess | None = None
         self._closed = False
-        self._thread = Thread(target=self._work, name="prepare scenes", daemon=True)
+        Thread(target=self._work, name="prepare scenes", daemon=True).start()
 
     def want(self, episodes: Iterable[tuple[SimulatorSpec, Episode]]) -> None:
         """Prepare the scenes of these episodes, one after the other, instead of those wanted before.
@@ -39,31 +39,42 @@ class Ahead:
             self._wanted = [
                 (spec, episode) for spec, episode in episodes if spec.prepares and episode.scene not in self._begun
             ]
-            if self._wanted and not self._thread.is_alive() and not self._closed:
-                self._thread.start()
             self._changed.notify()
 
     def close(self) -> None:
-        """End the process."""
+        """Prepare nothing more."""
         with self._changed:
-            self._closed = True
+            self._wanted, self._closed = [], True
             self._changed.notify()
-        if self._process:
-            self._process.close()
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._wanted or self._closed)
-                if self._closed:
-                    return
-                spec, episode = self._wanted.pop(0)
-                self._begun.add(episode.scene)
-                if self._process and self._process.spec != spec:
-                    self._process.close()
-                    self._process = None
-                self._process = process = self._process or SimulatorProcess(spec, self._log)
-            try:
-                process.prepare(episode)
-            except SimulatorError:
-                continue
+            if self._closed:
+                return
+            self._prepare_all()
+
+    def _prepare_all(self) -> None:
+        """In one process as long as there is something to prepare; it holds hundreds of megabytes, so it ends then."""
+        process: SimulatorProcess | None = None
+        try:
+            while following := self._next():
+                spec, episode = following
+                if process and process.spec != spec:
+                    process.close()
+                    process = None
+                process = process or SimulatorProcess(spec, self._log, idle=True)
+                with suppress(SimulatorError, OSError):
+                    process.prepare(episode)
+        finally:
+            if process:
+                process.close()
+
+    def _next(self) -> tuple[SimulatorSpec, Episode] | None:
+        with self._changed:
+            if not self._wanted:
+                return None
+            spec, episode = self._wanted.pop(0)
+            self._begun.add(episode.scene)
+            return spec, episode

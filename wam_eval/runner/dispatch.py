@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -198,6 +198,8 @@ class Dispatcher:
         with suppress(RayError):  # out of reach is not dead: what is left of it must not hold its cores
             ray.kill(worker.actor)
         self._deaths += 1
+        if worker.ready is not None:  # the measurement may be what killed it
+            self._size = replace(self._size, simulators=self._size.simulators or min(self._size.cores, self._size.most))
         reason = f"a worker died: {_first_line(error)}"
         if self._deaths >= _WORKER_DEATHS:
             raise UserError(f"{self._deaths} workers died in a row; the last: {reason}")

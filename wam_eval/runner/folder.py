@@ -219,6 +219,9 @@ def continued(old: RunCard, new: RunCard) -> RunCard:
         before, after = old.protocols[suite], new.protocols[suite]
         for field, then, now in differences(before, after):
             faults.append(f"{suite}: {field}: {then!r} then, {now!r} now")
+        engines = [protocol.settings.get("engine") for protocol in (before, after)]
+        if all(engines) and len(set(engines)) > 1:  # the same results, but the record would be wrong
+            faults.append(f"{suite}: settings.engine: {engines[0]!r} then, {engines[1]!r} now")
         if before.assets.digest != after.assets.digest:
             faults += [f"{suite}: then {before.assets.detail}", f"{suite}: now {after.assets.detail}"]
             hint = OTHER_ASSETS

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from time import perf_counter, process_time
 
 import numpy as np
@@ -26,7 +27,7 @@ LARGEST_BATCH = 32
 """Up to which the policy is measured."""
 
 _SECONDS = 5.0  # of calls of a kind, after which there is no other; likewise of batches, no larger ones
-_CALLS = 3  # of a kind, of which the fastest counts: the first may compile something
+_CALLS = 3  # of a kind, after one to warm up; the fastest counts
 _GROWTH = 4  # from one batch size that is measured to the next
 _GOOD_ENOUGH = 0.95  # of the best throughput, by more simulators than cores
 _MEMORY = 0.8  # of what is available; simulators grow with the scenes they have seen
@@ -93,7 +94,7 @@ class Measured:
         steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
         answers = ", ".join(f"{size} in {seconds:.2g} s" for size, seconds in self.latency.items())
         failed = "" if self.fits == sys.maxsize else ", but fails at more"
-        return f"a chunk of {steps} takes one {self.chunk:.2g} s, the policy answers {answers}{failed}"
+        return f"a simulator takes {self.chunk:.2g} s for a chunk of {steps}, the policy answers {answers}{failed}"
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,13 @@ def place(
     """
     cores = seat.usable()
     if seat.simulators:
-        return Placement(seat.simulators, "as asked for")
+        return Placement(seat.simulators, "as told")
     if seat.most == 1:
         return Placement(1, "one episode to play")
     try:
         measured = measure(simulator(), batcher, spec, trial[: seat.most], cores)
     except (NotSupported, PolicyError, SimulatorError) as error:
-        return Placement(min(cores, seat.most), f"as many as cores; no measurement: {error}")
+        return Placement(min(cores, seat.most), f"as many as cores; no measurement: {shorten(str(error), 200)}")
     room = 1 + int(_MEMORY * available_memory() * cores / max(cores, seat.machine) / measured.memory)
     chosen = choose(measured, cores, min(seat.most, room, measured.fits))
     return Placement(chosen, f"{measured}" + (f"; there is memory for {room}" if chosen == room < seat.most else ""))
@@ -173,7 +174,7 @@ def measure(
         NotSupported, PolicyError, PolicyUnavailable: the policy does not play the first episode.
         SimulatorError: the simulator does not.
     """
-    answers, chunks, steps, fits = _Times(least=2), list[float](), 0, sys.maxsize
+    answers, chunks, steps, fits = _Times(), list[float](), 0, sys.maxsize
     with _begun(batcher, trial[:1]):
         observation = simulator.load(trial[0], spec.request)
         seen: Observation | None = observation
@@ -190,10 +191,10 @@ def measure(
             if progress.done:
                 break
     latency, work = {1: answers.best}, {1: answers.work}
-    chunk, until = max(min(chunks), 1e-6), perf_counter() + _SECONDS
+    chunk, spent = max(min(chunks), 1e-6), latency[1]
     size, largest = 1, min(len(trial), LARGEST_BATCH)
-    while size < largest and size / latency[size] < cores / chunk and perf_counter() < until:
-        size, times = min(_GROWTH * size, largest), _Times(least=1)
+    while size < largest and size / latency[size] < cores / chunk and spent < _SECONDS:
+        size, times = min(_GROWTH * size, largest), _Times()
         batch = [replace(observation, key=episode.key) for episode in trial[:size]]
         try:
             while times.wanted:
@@ -205,6 +206,7 @@ def measure(
             fits = max(latency)
             break
         latency[size], work[size] = times.best, times.work
+        spent += times.spent
     return Measured(steps, chunk, latency, work, resident_memory(simulator.pid), fits)
 
 
@@ -271,8 +273,7 @@ def _begun(batcher: Batcher, episodes: Sequence[Episode]) -> Iterator[None]:
 class _Times:
     """Durations of repeated calls, and the time of cores that this process spent in them."""
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self) -> None:
         self._seconds: list[float] = []
         self._work: list[float] = []
         self._start = 0.0, 0.0
@@ -280,15 +281,20 @@ class _Times:
     @property
     def wanted(self) -> bool:
         """Whether another one is."""
-        return len(self._seconds) < self._least or (len(self._seconds) < _CALLS and sum(self._seconds) < _SECONDS)
+        return len(self._seconds) < 2 or (len(self._seconds) <= _CALLS and self.spent < _SECONDS)
+
+    @property
+    def spent(self) -> float:
+        """Seconds, but for the first call, which may compile something."""
+        return sum(self._seconds[1:])
 
     @property
     def best(self) -> float:
-        return min(self._seconds)
+        return min(self._seconds[1:] or self._seconds)
 
     @property
     def work(self) -> float:
-        return min(self._work)
+        return min(self._work[1:] or self._work)
 
     def __enter__(self) -> None:
         self._start = perf_counter(), process_time()

@@ -105,6 +105,7 @@ class Worker:
                 something that the user can bring.
             PolicyUnavailable: the policy cannot answer anyone any more.
         """
+        self._seat = seat
         self._specs, renderers = self._find_simulators()
         self._policy = policy_class(self._plan.policy)(**self._plan.arguments)
         for suite, protocol in self._plan.protocols.items():
@@ -142,7 +143,8 @@ class Worker:
         Raises:
             PolicyUnavailable: the policy cannot answer anyone any more.
         """
-        self._ahead.want((self._specs[other.suite], other) for other in ahead)
+        if self._seat.number == 0:  # one worker of a machine is enough
+            self._ahead.want((self._specs[other.suite], other) for other in ahead)
         simulator = self._simulator(slot, self._specs[episode.suite])
         try:
             attempt, imagination = self._play(episode, simulator)

@@ -1,5 +1,6 @@
 """Large things are kept in pieces, come back as they were or not at all, and take no more room than they may."""
 
+import hashlib
 import os
 import resource
 import subprocess
@@ -55,6 +56,15 @@ def test_what_is_not_as_it_was_is_thrown_away_and_can_be_kept_again(tmp_path: Pa
     assert content(pieces, "one") == SHARED + ONE
 
 
+def test_what_others_have_too_stays_when_one_of_them_is_thrown_away(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path, 10**6)
+    keep(pieces, "one", ONE, SHARED)
+    keep(pieces, "other", SHARED, OTHER)
+    (tmp_path / hashlib.sha256(ONE).hexdigest()).unlink()
+    assert content(pieces, "one") is None and not pieces.has("one")
+    assert content(pieces, "other") == SHARED + OTHER
+
+
 def test_a_card_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     """What it names is removed where it is not what it should be."""
     (tmp_path / "mine").write_text("precious")
@@ -93,7 +103,7 @@ def test_nothing_half_is_left_of_what_could_not_be_written(tmp_path: Path) -> No
     pieces = Pieces(tmp_path, 10**6)
     with full_disk(), pytest.raises(OSError, match="too large"):
         keep(pieces, "one", ONE, SHARED * 10)
-    assert not pieces.has("one") and [file.stat().st_size for file in tmp_path.iterdir()] == [len(ONE)]
+    assert not pieces.has("one") and not list(tmp_path.iterdir())
 
 
 def test_processes_may_write_the_same_at_once(tmp_path: Path) -> None:

@@ -102,8 +102,9 @@ def test_a_prepared_task_is_not_compiled_and_shares_with_others(standins: Path) 
 def test_another_file_or_description_is_another_model(mesh: Path) -> None:
     xml = described(mesh)
     before = model_bytes(compiled(xml))
+    time = mesh.stat().st_mtime_ns
     mesh.write_text(TILTED)
-    os.utime(mesh, (1, 1))  # MuJoCo itself remembers meshes, and sees a change of a file by its second
+    os.utime(mesh, ns=(time, time))  # by which MuJoCo itself would know it again
     after = model_bytes(compiled(xml))
     assert after != before and after == model_bytes(mujoco.MjModel.from_xml_string(xml))
     moved = xml.replace("<body>", '<body pos="0 0 1">')
@@ -141,6 +142,16 @@ def test_what_does_not_equal_what_was_kept_is_compiled_and_kept_again(mesh: Path
 def test_without_a_place_to_keep_them_models_are_compiled(mesh: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     assert model_bytes(compiled(described(mesh))) == model_bytes(mujoco.MjModel.from_xml_string(described(mesh)))
+
+
+def test_what_is_prepared_does_not_show_in_what_is_loaded_next(start: Start) -> None:
+    simulator, prints = start(), []
+    for other in (None, episode("libero_goal", 1), episode("libero_object", 1)):
+        if other:
+            simulator.prepare(other)
+        simulator.load(episode("libero_goal", 0), Request())
+        prints.append(simulator.fingerprint())
+    assert prints[0] == prints[1] == prints[2]
 
 
 def test_a_simulator_prepares_for_another(start: Start, folder: Path) -> None:

@@ -5,22 +5,21 @@ controller (which makes another pass), and steps the physics (which makes a thir
 ``mj_step1`` computes all that the controller reads, and ``mj_step2`` goes on from there with the torques. The
 controller's matrices come from robosuite's compiled functions, and every product that robosuite leaves to numpy
 is left to numpy, with operands of the same shape and memory layout, since a BLAS rounds differently for others.
-So each float64 of the state stays the same; tests/sim/libero/test_engine.py compares them.
+So each float64 of the state stays the same, unless MuJoCo resets itself at the start of a substep (see
+:class:`FastEngine`); tests/sim/libero/test_engine.py compares them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from robosuite.controllers.osc import OperationalSpaceController
 from robosuite.utils.control_utils import nullspace_torques, opspace_matrices, orientation_error
-
-EngineName = Literal["fast", "reference"]
 
 
 class Engine(Protocol):

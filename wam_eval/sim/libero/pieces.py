@@ -1,7 +1,8 @@
 """A folder of large things that have much in common: each is cut into pieces, and a piece that many have is kept once.
 
-What is read is compared with the SHA-256 of the whole, and thrown away if it is not what was written. So files need no
-lock: two writers at the same time write the same, and one that is killed, or a full disk, costs the thing and no more.
+What is read is compared with the SHA-256 of the whole; where it is not what was written, its card is thrown away, and
+those pieces that do not have the SHA-256 they are named by. So files need no lock: two writers at the same time write
+the same, and one that is killed costs the thing and no more.
 """
 
 from __future__ import annotations
@@ -43,16 +44,22 @@ class Pieces:
             OSError: it could not be kept.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pieces = []
-        for begin, end in pairwise((0, *cuts, len(content))):
-            piece = content[begin:end]
-            pieces.append(hashlib.sha256(piece).hexdigest())
-            try:
-                os.utime(self._folder / pieces[-1])
-            except FileNotFoundError:
-                self._put(pieces[-1], piece)
-        card = "\n".join([hashlib.sha256(content).hexdigest(), *pieces])
-        self._put(f"{name}.txt", card.encode())
+        pieces, added = [], []
+        try:
+            for begin, end in pairwise((0, *cuts, len(content))):
+                piece = content[begin:end]
+                pieces.append(hashlib.sha256(piece).hexdigest())
+                try:
+                    os.utime(self._folder / pieces[-1])
+                except FileNotFoundError:
+                    self._put(pieces[-1], piece)
+                    added.append(pieces[-1])
+            card = "\n".join([hashlib.sha256(content).hexdigest(), *pieces])
+            self._put(f"{name}.txt", card.encode())
+        except OSError:
+            for piece_name in added:  # a disk that is full must not stay so
+                (self._folder / piece_name).unlink(missing_ok=True)
+            raise
         self._trim()
 
     @contextmanager
@@ -65,22 +72,32 @@ class Pieces:
         Raises:
             OSError: there is no memory for it.
         """
-        files, whole = [self._folder / f"{name}.txt"], hashlib.sha256()
+        card, pieces, whole = self._folder / f"{name}.txt", list[Path](), hashlib.sha256()
         with os.fdopen(os.memfd_create(name), "wb") as memory:
             digest = None
             with suppress(FileNotFoundError):
-                digest, *pieces = re.findall("[0-9a-f]{64}", files[0].read_text(errors="replace")) or [None]
-                files += [self._folder / piece for piece in pieces]
-                for file in files[1:]:
-                    content = file.read_bytes()
+                digest, *names = re.findall("[0-9a-f]{64}", card.read_text(errors="replace")) or [None]
+                pieces = [self._folder / piece for piece in names]
+                for piece in pieces:
+                    content = piece.read_bytes()
                     whole.update(content)
                     memory.write(content)
             memory.flush()
             equal = whole.hexdigest() == digest
-            for file in files:
-                with suppress(OSError):  # others may have removed it, or it may not be ours to write
-                    os.utime(file) if equal else file.unlink()
+            with suppress(OSError):  # others may have removed some of it, or it may not be ours to write
+                if equal:
+                    for file in (card, *pieces):  # the card first: what is missing a piece is then not taken for kept
+                        os.utime(file)
+                else:
+                    self._throw_away(card, pieces)
             yield f"/proc/self/fd/{memory.fileno()}" if equal else None
+
+    def _throw_away(self, card: Path, pieces: Sequence[Path]) -> None:
+        """Remove a card, and of its pieces those that are not what they are named by: the others are others', too."""
+        card.unlink(missing_ok=True)
+        for piece in pieces:
+            if piece.exists() and hashlib.sha256(piece.read_bytes()).hexdigest() != piece.name:
+                piece.unlink(missing_ok=True)
 
     def _put(self, name: str, content: bytes | memoryview) -> None:
         temporary = self._folder / f"{name}.{os.getpid()}"

@@ -43,6 +43,10 @@ _PARTS = {
 }
 """The large arrays of a compiled model in their order, and where in them each mesh or texture begins."""
 _SMALLEST = 2**16  # bytes; smaller parts are no pieces of their own
+if hasattr(mujoco, "mj_setCacheCapacity"):  # not in the 3.3 that some papers used
+    # MuJoCo knows files that it read before by path and time; what is kept here must be made of their content. And it
+    # would hold 500 MB of them, where a simulator must stay below 1.5 GB in all.
+    mujoco.mj_setCacheCapacity(mujoco.mj_getCache(), 0)
 _COMPILING = MjSim.__dict__["from_xml_string"]
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,6 @@ from wam_eval.sim.libero.render import Renderer
 from wam_eval.sim.libero.settings import EngineName
 
 _SAMPLED = ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
-
-if hasattr(mujoco, "mj_setCacheCapacity"):  # not in the 3.3 that some papers used
-    # MuJoCo keeps meshes and textures of earlier scenes, up to 500 MB; a simulator must stay below 1.5 GB in all.
-    mujoco.mj_setCacheCapacity(mujoco.mj_getCache(), 64 * 2**20)
 
 
 class Scene:
@@ -67,7 +63,8 @@ class Scene:
         problems = import_envs(assets)
         from libero.libero.envs.bddl_utils import get_problem_info
 
-        with kept_models():
+        # robosuite's own step is there to check ours by, so nothing else of ours is under it.
+        with kept_models() if engine == "fast" else nullcontext():
             self.env = problems[get_problem_info(str(bddl))["problem_name"]](
                 str(bddl),
                 robots=["Panda"],
@@ -92,6 +89,7 @@ class Scene:
         if engine == "fast":
             self._leave_to_sample(_SAMPLED)
         self._add_camera()
+        self._spares_contacts = engine == "fast" and not passes_show()
         self._engine: Engine = FastEngine(self.env) if engine == "fast" else ReferenceEngine(self.env)
 
     def reset(self, seed: int) -> None:
@@ -99,7 +97,7 @@ class Scene:
         env = self.env
         env.object_property_initializers[:] = self._initialisers * 2
         np.random.seed(seed)
-        with _without_contacts(env.sim.model._model):
+        with _without_contacts(env.sim.model._model) if self._spares_contacts else nullcontext():
             while True:
                 self._put_back()
                 try:
@@ -203,14 +201,13 @@ class Scene:
 
 @contextmanager
 def _without_contacts(model: Any) -> Iterator[None]:
-    """No contacts meanwhile, unless that shows.
+    """No contacts meanwhile.
 
     Objects that are not placed yet stand in one another; the forces of thousands of contacts take up to 0.1 s, and a
     reset reads nothing but positions.
     """
     flags = model.opt.disableflags
-    if not passes_show():
-        model.opt.disableflags = flags | int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    model.opt.disableflags = flags | int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
     try:
         yield
     finally:

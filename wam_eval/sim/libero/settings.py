@@ -27,5 +27,5 @@ class LiberoSettings(BaseModel):
     settle_action: Annotated[list[float], Field(min_length=7, max_length=7)]
     resolution: int = Field(ge=16, le=2048, multiple_of=2)
     control_hz: int = Field(ge=1, le=500)
-    engine: EngineName
+    engine: EngineName = "fast"
     cameras: Annotated[list[Literal["agentview", "robot0_eye_in_hand"]], Field(min_length=1)]

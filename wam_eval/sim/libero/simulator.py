@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import os
 import pickle
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -41,10 +41,9 @@ class LiberoSimulator(Simulator):
         self._settle_action = np.array(settings["settle_action"], dtype=np.float64)
         self._resolution = int(settings["resolution"])
         self._control_hz = int(settings["control_hz"])
-        self._engine: EngineName = settings["engine"]
+        self._engine: EngineName = settings.get("engine", "fast")
         self._scene: Scene | None = None
         self._scene_name: Hashable = None
-        self._init_states = np.empty((0, 0))
         self._episode: Episode | None = None
         self._steps = 0
         self._success = False
@@ -65,6 +64,8 @@ class LiberoSimulator(Simulator):
         self, actions: NDArray[np.float32], request: Request | None, film: Film | None = None
     ) -> tuple[Progress, Observation | None]:
         """See :meth:`Simulator.step`. ``actions``: float32 (n, 7), each -1 to 1; robosuite clips what is beyond."""
+        if actions.ndim != 2 or actions.shape[1] != 7:
+            raise ValueError(f"actions of shape {actions.shape}; LIBERO takes (n, 7)")
         scene, episode = self._current()
         frames = []
         last = False
@@ -100,8 +101,7 @@ class LiberoSimulator(Simulator):
         return last
 
     def prepare(self, episode: Episode) -> None:
-        """See :meth:`Simulator.prepare`. At the lowest priority: whoever plays comes first."""
-        os.setpriority(os.PRIO_PROCESS, 0, 19)
+        """See :meth:`Simulator.prepare`."""
         prepare(lambda: self._prepare(episode))
         _free()
 
@@ -113,21 +113,20 @@ class LiberoSimulator(Simulator):
         """See :meth:`Simulator.close`."""
         if self._scene:
             self._scene.close()
-            self._scene = None
+            self._scene = self._scene_name = None
             _free()
 
     def _prepare(self, episode: Episode) -> tuple[Scene, NDArray[np.float64]]:
         """The scene of an episode and its initial state, float64 (d,)."""
         names = (episode.suite, episode.task_name)
-        if self._scene_name != episode.scene:
-            self._init_states = read_init_states(init_states_file(*names))
-        if not 0 <= episode.index < len(self._init_states):
-            raise ValueError(f"{episode.key}: the task has {len(self._init_states)} initial states")
+        states = _init_states(*names)
+        if not 0 <= episode.index < len(states):
+            raise ValueError(f"{episode.key}: the task has {len(states)} initial states")
         scene = self._keep(
             episode.scene,
             lambda: Scene(bddl_file(*names), self._assets, self._resolution, self._control_hz, engine=self._engine),
         )
-        return scene, self._init_states[episode.index]
+        return scene, states[episode.index]
 
     def _keep(self, name: Hashable, build: Callable[[], SomeScene]) -> SomeScene:
         """The scene of that name, built if the last one is another."""
@@ -151,6 +150,11 @@ class LiberoSimulator(Simulator):
             privileged=scene.privileged() if request.privileged else None,
         )
         return self._last
+
+
+@lru_cache(maxsize=2)
+def _init_states(suite: str, task: str) -> NDArray[np.float64]:
+    return read_init_states(init_states_file(suite, task))
 
 
 def _free() -> None:
