@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.sides.job import SideFailed, last_words
+from wam_eval.sim.libero.package import config_text
 
 # The versions of our protocol. What hf-libero declares drags in much that no environment imports (pyproject.toml).
 SIMULATOR = ("hf-libero==0.1.4", "robosuite==1.4.0", "bddl==1.0.1")
@@ -82,11 +83,4 @@ def _configure(folder: Path, assets: Path) -> None:
         link.symlink_to(assets)
     config = folder / "libero"
     config.mkdir(exist_ok=True)
-    paths = {
-        "benchmark_root": package,
-        "bddl_files": package / "bddl_files",
-        "init_states": package / "init_files",
-        "datasets": package.parent / "datasets",
-        "assets": link,
-    }
-    (config / "config.yaml").write_text("".join(f"{name}: {str(path)!r}\n" for name, path in paths.items()))
+    (config / "config.yaml").write_text(config_text(package, link))

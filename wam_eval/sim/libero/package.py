@@ -72,8 +72,13 @@ def import_envs(assets: Path) -> Any:
     return TASK_MAPPING
 
 
-def _write_config(folder: Path, assets: Path) -> str:
-    """Write the configuration that LIBERO reads at import; a folder of our own, never the user's ~/.libero."""
+def config_text(folder: Path, assets: Path) -> str:
+    """LIBERO's ``config.yaml``; without one it asks on the terminal.
+
+    Args:
+        folder: of the package's own files.
+        assets: LIBERO asset tree.
+    """
     paths = {
         "benchmark_root": folder,
         "bddl_files": folder / "bddl_files",
@@ -81,7 +86,12 @@ def _write_config(folder: Path, assets: Path) -> str:
         "datasets": folder.parent / "datasets",
         "assets": assets,
     }
-    text = "".join(f"{name}: {str(path)!r}\n" for name, path in paths.items())
+    return "".join(f"{name}: {str(path)!r}\n" for name, path in paths.items())
+
+
+def _write_config(folder: Path, assets: Path) -> str:
+    """Write the configuration that LIBERO reads at import; a folder of our own, never the user's ~/.libero."""
+    text = config_text(folder, assets)
     config = user_cache() / f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     config.mkdir(parents=True, exist_ok=True)
     # Simulators that start at the same time write the same; none may read half of it.
