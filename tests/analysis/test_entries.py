@@ -98,12 +98,33 @@ def test_secondary_pages_and_other_metrics_are_no_entries(runs: Path) -> None:
     [
         ("wan", "unknown run or published method 'wan': did you mean wam"),
         ("wam@c", "unknown paper 'c'"),
-        ("wam@a:LIBERO-Plus", r"there are: wam@a:LIBERO"),
+        ("wam@a:LIBERO-Plus", "did you mean 'wam@a:LIBERO'"),
     ],
 )
 def test_errors_name_the_nearest_entries(runs: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_entries([name], lambda: published(number("a", "wam", AVERAGE, "91.8")))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("wam", "no success rate of wam was published: did you mean 'wam-large' or 'wam-small'?"),
+        ("WAM_Large", "unknown run or published method 'WAM_Large': did you mean wam-large?"),
+        ("πzero@a", "unknown run or published method 'πzero': did you mean pi-zero?"),
+        ("pi-zero@a:libero", "no success rate of pi-zero@a:libero was published: did you mean 'pi-zero@a:LIBERO'?"),
+    ],
+)
+def test_a_family_of_methods_is_named(runs: Path, name: str, expected: str) -> None:
+    printed = published(
+        number("a", "wam-small", AVERAGE, "91.8"),
+        number("a", "wam-large", AVERAGE, "91.9"),
+        number("a", "pi-zero", AVERAGE, "91.9"),
+        number("a", "wam", AVERAGE, "190", metric="latency", unit="ms"),
+    )
+    with pytest.raises(UserError) as caught:
+        find_entries([name], lambda: printed)
+    assert str(caught.value) == expected
 
 
 def test_entries_need_a_benchmark_in_common(runs: Path) -> None:

@@ -98,18 +98,18 @@ def test_a_value_of_the_suite_is_that_of_all_its_tasks(toy: Benchmark) -> None:
     tasks = tuple(task.model_copy(update={"axes": {"level": 1}}) for task in SUITE.tasks)
     windy = SUITE.model_copy(update={"axes": {"weather": "windy"}, "tasks": tasks})
     assert left(toy, suite=windy, weather="windy") == ALL
-    with pytest.raises(UserError, match="unknown weather 'calm' of made_up: it has windy"):
+    with pytest.raises(UserError, match="unknown weather of made_up 'calm': known: windy"):
         left(toy, suite=windy, weather="calm")
 
 
 @pytest.mark.parametrize(
     ("selection", "fault"),
     [
-        ({"weather": "widny"}, "unknown weather 'widny' of made_up: it has calm, windy"),
+        ({"weather": "widny"}, "unknown weather of made_up 'widny': did you mean windy"),
         ({"weather": ","}, "--filter weather=, names none of calm, windy"),
-        ({"level": "4"}, "unknown level '4' of made_up: it has 1, 2, 3"),
-        ({"level": "2-9"}, "unknown level '2-9'"),
-        ({"level": "hard"}, "unknown level 'hard'"),
+        ({"level": "4"}, "unknown level of made_up '4': known: 1, 2, 3"),
+        ({"level": "2-9"}, "unknown level of made_up '2-9'"),
+        ({"level": "hard"}, "unknown level of made_up 'hard'"),
         ({"level": "3-1"}, "the first is greater"),
         ({"level": ""}, "names none of 1, 2, 3"),
         ({"colour": "red"}, "unknown axis of toy 'colour'"),

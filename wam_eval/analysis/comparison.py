@@ -36,7 +36,7 @@ from wam_eval.analysis.estimates import (
 )
 from wam_eval.analysis.frame import RunData, coverage_of, mixed_protocols, read_run
 from wam_eval.config import run_names
-from wam_eval.errors import UserError, unknown
+from wam_eval.errors import UserError, nearest, one_of, unknown
 from wam_eval.papers.audit import averages
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import MeasuredBy, Number, Paper, Published, read_published
@@ -141,14 +141,20 @@ def _numbers(name: str, published: Published) -> list[Number]:
     method, _, rest = name.partition("@")
     paper, _, training = rest.partition(":")
     if method not in published.methods:
-        raise unknown("run or published method", name, [*run_names(), *published.methods])
+        raise unknown("run or published method", method, [*run_names(), *published.methods], published.names)
     if paper and paper not in published.papers:
         raise unknown("paper", paper, published.papers)
-    rates = [n for n in published.citable() if n.method == method and n.metric == "success_rate" and n.unit == "%"]
-    chosen = [n for n in rates if paper in ("", n.paper) and training in ("", n.training)]
+    rates = [n for n in published.citable() if n.metric == "success_rate" and n.unit == "%"]
+    chosen = [n for n in rates if n.method == method and paper in ("", n.paper) and training in ("", n.training)]
     if not chosen:
-        setups = sorted({f"{method}@{n.paper}:{n.training}" for n in rates})
-        raise UserError(f"no success rate of {name} was published; there are: {', '.join(setups) or 'none'}")
+        setups = sorted({f"{method}@{n.paper}:{n.training}" for n in rates if n.method == method})
+        near = nearest(name, setups) or setups or nearest(method, sorted({n.method for n in rates}))
+        hint = (
+            f"did you mean {one_of(map(repr, near))}?"
+            if near
+            else "`wam-eval list methods` lists those with success rates"
+        )
+        raise UserError(f"no success rate of {name} was published: {hint}")
     return chosen
 
 

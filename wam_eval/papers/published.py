@@ -225,6 +225,11 @@ class Published:
     papers: dict[str, Paper]
     methods: dict[str, Method]
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Names of methods for tables, such as ``π0.5`` -> their keys."""
+        return {method.name: key for key, method in self.methods.items()}
+
     def select(self, **fields: Any) -> list[Number]:
         """Numbers whose fields have these values."""
         return [n for n in self.numbers if all(getattr(n, name) == value for name, value in fields.items())]

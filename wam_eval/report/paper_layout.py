@@ -260,7 +260,7 @@ def _columns(layout: Layout, published: Published) -> Iterator[Line]:
 def _text(text: str | None, method: str | None, published: Published) -> str:
     """The label of a row or a column, by default the method's name."""
     if method and method not in published.methods:
-        raise unknown("method", method, published.methods)
+        raise unknown("method", method, published.methods, published.names)
     return text or published.methods[method or ""].name
 
 

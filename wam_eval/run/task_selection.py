@@ -144,7 +144,7 @@ def _values(text: str, axis: Axis, suite: str, tasks: list[dict[str, str | int]]
         numbers = _range(part, option) if all(isinstance(value, int) for value in present) else None
         for value in numbers or (part,):
             if value not in present:
-                raise UserError(f"unknown {axis.name} {part!r} of {suite}: it has {known}")
+                raise unknown(f"{axis.name} of {suite}", part, map(str, present))
             wanted.append(value)
     if not wanted:
         raise UserError(f"{option} names none of {known}")
