@@ -59,8 +59,9 @@ def terminal_of(comparison: Comparison) -> list[Table]:
     tables = []
     for shown in tables_of(comparison):
         notes = [f"{i}: {note}" for i, note in enumerate(shown.notes, start=1)]
-        caption = "\n".join([*notes, *_accepted(comparison), EXPLANATION])
-        table = Table(title=shown.title, caption=caption, caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        caption = "\n".join([*notes, *_accepted(comparison), *comparison.warnings, EXPLANATION])
+        shape: Any = {"caption_justify": "left", "box": box.SIMPLE_HEAD, "pad_edge": False}
+        table = Table(title=Text(shown.title), caption=Text(caption), **shape)
         for number, heading in enumerate(HEADINGS):
             justify: Any = "right" if 0 < number < len(HEADINGS) - 1 else "left"
             table.add_column(textwrap.fill(heading, 15), justify=justify, no_wrap=number < 4)
@@ -71,7 +72,7 @@ def terminal_of(comparison: Comparison) -> list[Table]:
 
 
 def html_of(comparison: Comparison) -> Markup:
-    """The tables as HTML, for the report."""
+    """The tables as HTML, for the report, which states warnings about actions with each run."""
     text = render(
         "comparison.html.j2",
         tables=tables_of(comparison),
@@ -87,6 +88,7 @@ def plain_of(comparison: Comparison) -> dict[str, Any]:
         "candidate": comparison.candidate,
         "accepted": list(comparison.accepted),
         "notes": list(comparison.notes),
+        "warnings": list(comparison.warnings),
         "rows": [
             {
                 **{name: getattr(row, name) for name in ComparisonRow.__dataclass_fields__},
@@ -167,7 +169,8 @@ def _p(p: float) -> str:
 def drop_terminal_of(found: Robustness) -> Table:
     """The table of drops for the terminal."""
     caption = "\n".join([*found.notes, DROP_EXPLANATION])
-    table = Table(title=f"{found.perturbed} against {found.base}", caption=caption, caption_justify="left")
+    title = Text(f"{found.perturbed} against {found.base}")
+    table = Table(title=title, caption=Text(caption), caption_justify="left")
     headings = ("", "n", f"{found.base_group.title} %", f"{found.group.title} %", "drop [95 %]")
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
@@ -177,7 +180,7 @@ def drop_terminal_of(found: Robustness) -> Table:
             table.add_section()
         low, high = one.interval
         table.add_row(
-            one.group if one.level in named else f"{one.level} {one.group}",
+            Text(one.group if one.level in named else f"{one.level} {one.group}"),
             str(one.n),
             f"{100 * one.base:.1f}",
             f"{100 * one.perturbed:.1f}",

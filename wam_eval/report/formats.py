@@ -23,13 +23,9 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align
 
 
 def _line(cells: Sequence[str]) -> str:
-    escaped = (re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells)
+    one_line = (" ".join(cell.split()) for cell in cells)
+    escaped = (re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in one_line)
     return f"| {' | '.join(escaped)} |"
-
-
-def escape_markdown(text: str) -> str:
-    """Text without the meaning that its characters have in Markdown."""
-    return re.sub(r"([\\`*_|\[\]<>~])", r"\\\1", text)
 
 
 def render(template: str, **values: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +13,8 @@ from rich.text import Text
 from wam_eval.analysis.frame import read_run
 from wam_eval.errors import UserError, unknown
 from wam_eval.papers.published import read_published
-from wam_eval.report.formats import escape_markdown, markdown_table, render
+from wam_eval.report.escaping import escape_latex, escape_markdown, safe_cell
+from wam_eval.report.formats import markdown_table, render
 from wam_eval.report.paper_layout import load_layout
 from wam_eval.report.paper_measured import shows_costs
 from wam_eval.report.paper_table import DASH, Cell, Group, PaperTable, Row, paper_table
@@ -23,24 +23,6 @@ from wam_eval.run.folder import RunFolder
 
 LATEX_HEAD = "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and, for \\checkmark, \\usepackage{amssymb}."
 LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
-LATEX_CHARACTERS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-    **{character: f"${character}$" for character in "<>|"},
-    '"': "''",
-    "[": "{[}",
-    "*": "{*}",
-    "π": r"$\pi$",
-    "✓": r"\checkmark{}",
-    "✗": r"$\times$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "–": "--",
-    "—": "---",
-    "†": r"\dag{}",
-}
 LATEX_SIZES = ((8, "small", 5), (16, "scriptsize", 2), (1000, "tiny", 2))
 """Largest number of columns -> size of the letters, and space beside a column in pt."""
 LATEX_COLUMN_WIDTH = 8
@@ -127,12 +109,13 @@ def comma_separated(table: PaperTable) -> str:
         headings += [heading, *(f"{heading} {name}" for name in ("low", "high", "n") if our)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*headings, "Footnotes"])
+    writer.writerow(map(safe_cell, [*headings, "Footnotes"]))
     section = ""
     for row in table.rows:
         section = row.section or section
         cells = [text for cell, our in zip(row.cells, ours, strict=True) for text in _csv_cell(cell, our)]
-        writer.writerow([section, *cells, "; ".join(table.footnotes[letter] for letter in _letters(table, row))])
+        footnotes = "; ".join(table.footnotes[letter] for letter in _letters(table, row))
+        writer.writerow(map(safe_cell, [section, *cells, footnotes]))
     return out.getvalue()
 
 
@@ -210,22 +193,6 @@ def latex(table: PaperTable) -> str:
     lines += [rf"{escape_latex(note)}\par" for note in table.notes]
     lines += [rf"{_latex_raised((letter,))} {escape_latex(text)}\par" for letter, text in table.footnotes.items()]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}", ""])
-
-
-def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped; π0.5 becomes a symbol with an index."""
-    parts = re.split(r"(π\d+(?:\.\d+)?)", text)
-    return "".join(
-        rf"$\pi_{{{part[1:]}}}$" if number % 2 else "".join(map(_latex_character, part))
-        for number, part in enumerate(parts)
-    )
-
-
-def _latex_character(character: str) -> str:
-    """A character that pdflatex knows: it stops at characters beyond Latin ones that no package declares."""
-    if character in LATEX_CHARACTERS:
-        return LATEX_CHARACTERS[character]
-    return character if character.isprintable() and ord(character) < 0x180 else "?" if character.strip() else " "
 
 
 def _latex_groups(groups: Sequence[Group]) -> Iterator[str]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from wam_eval.analysis.estimates import BenchmarkEstimate, Estimate, GroupEstimate, Summary, mean_name, summarize
 from wam_eval.analysis.frame import read_folder
+from wam_eval.report.escaping import escape_markdown, safe_cell
 from wam_eval.report.formats import markdown_table
 from wam_eval.run.folder import RunFolder
 
@@ -42,7 +44,8 @@ def write_results(folder: RunFolder) -> Summary:
     summary = summary_of(folder)
     folder.write_text("summary.json", json.dumps(plain_of(summary), indent=1) + "\n")
     folder.write_text("table.md", markdown_of(summary))
-    folder.write_text("table.csv", frame_of(summary).to_csv(index=False))
+    table = frame_of(summary).map(lambda value: safe_cell(value) if isinstance(value, str) else value)
+    folder.write_text("table.csv", table.to_csv(index=False))
     return summary
 
 
@@ -150,6 +153,8 @@ def plain_of(summary: Summary) -> dict[str, Any]:
         "not_run": dict(summary.total.reasons),
         "complete": summary.complete,
         "errors": summary.errors,
+        "warnings": summary.warnings,
+        "actions": [data.as_dict() for data in summary.actions],
         "publishable": summary.publishable,
     }
 
@@ -178,8 +183,9 @@ def not_comparable(kind: str) -> str:
 
 
 def notes_of(summary: Summary) -> list[str]:
-    """Notes below the numbers: assets, tasks left out, coverage, protocol, intervals."""
+    """Notes below the numbers: assets, warnings about actions, tasks left out, coverage, protocol, intervals."""
     notes = [f"Played with {not_comparable(kind)}" for kind in summary.assets if kind != "official"]
+    notes += summary.warnings
     if summary.left_out:
         notes.append(f"Played {summary.left_out}.")
     if not summary.complete:
@@ -202,20 +208,22 @@ def notes_of(summary: Summary) -> list[str]:
 
 def markdown_of(summary: Summary) -> str:
     """The table and its notes as Markdown."""
-    cells = [[f"**{cell}**" if row.whole else cell for cell in _cells(row)] for row in rows_of(summary)]
+    cells = [
+        [f"**{cell}**" if row.whole else cell for cell in map(escape_markdown, _cells(row))] for row in rows_of(summary)
+    ]
     table = markdown_table(HEADINGS, cells, "lrrcr")
-    head = [f"# {summary.run.name}", "", f"Policy: {summary.run.title}", ""]
-    return "\n".join([*head, *table, "", *(f"- {note}" for note in notes_of(summary)), ""])
+    head = [f"# {escape_markdown(summary.run.name)}", "", f"Policy: {escape_markdown(summary.run.title)}", ""]
+    return "\n".join([*head, *table, "", *(f"- {escape_markdown(note)}" for note in notes_of(summary)), ""])
 
 
 def terminal_of(summary: Summary) -> Table:
     """The table for the terminal."""
-    caption = "\n".join(notes_of(summary))
-    table = Table(title=f"{summary.run.name} · {summary.run.title}", caption=caption, caption_justify="left")
+    caption = Text("\n".join(notes_of(summary)))
+    table = Table(title=Text(f"{summary.run.name} · {summary.run.title}"), caption=caption, caption_justify="left")
     for number, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="right" if number else "left", no_wrap=number in (1, 2, 3))
     for row in rows_of(summary):
-        table.add_row(*_cells(row), style="bold" if row.whole else None, end_section=row.whole)
+        table.add_row(*map(Text, _cells(row)), style="bold" if row.whole else None, end_section=row.whole)
     return table
 
 
@@ -231,7 +239,7 @@ def side_by_side(summary: Summary) -> Table | None:
     for number, heading in enumerate(("task", *(suite.suite for suite in summary.suites))):
         table.add_column(heading, justify="right" if number else "left")
     for index, instruction in tasks[0].items():
-        table.add_row(f"{index:02d} {instruction}", *(_short(suite.tasks[index]) for suite in summary.suites))
+        table.add_row(Text(f"{index:02d} {instruction}"), *(_short(suite.tasks[index]) for suite in summary.suites))
     table.add_section()
     table.add_row("all", *(_short(suite.estimate) for suite in summary.suites), style="bold")
     return table
