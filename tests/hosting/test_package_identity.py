@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -159,16 +160,47 @@ def test_a_path_that_a_pth_file_or_sitecustomize_puts_first_is_refused(
     assert f"It is found through {environment.site}/checkout.pth" in environment.problem()
 
 
-@pytest.mark.parametrize("with_direct_url", [True, False])
-def test_an_editable_installation_is_refused(environment: Environment, checkout: Path, with_direct_url: bool) -> None:
+def install_editable(environment: Environment, source: Path, record_source: bool = True) -> None:
     shutil.rmtree(environment.site / "libero")
     shutil.rmtree(environment.site / "hf_libero-0.1.4.dist-info")
-    direct = {"url": f"file://{checkout}", "dir_info": {"editable": True}}
-    metadata = {"direct_url.json": json.dumps(direct)} if with_direct_url else {"top_level.txt": "libero\n"}
-    environment.install("hf-libero", "0.1.4", {"__editable__.hf_libero.pth": f"{checkout}\n"}, **metadata)
+    direct = {"direct_url.json": json.dumps({"url": f"file://{source}", "dir_info": {"editable": True}})}
+    environment.install(
+        "hf-libero",
+        "0.1.4",
+        {"__editable__.hf_libero.pth": f"{source}\n"},
+        **{"top_level.txt": "libero\n", **(direct if record_source else {})},
+    )
+
+
+def test_an_editable_installation_is_identified_by_its_files(environment: Environment, checkout: Path) -> None:
+    """Its version number stays the same whatever is edited there."""
+    install_editable(environment, checkout)
+    versions = [environment.query().versions["hf-libero"] for _ in range(2)]
+    code = "import libero.libero"
+    assert imported(environment.python, code, **{"hf-libero": versions[0]}) == "passed"
+    (checkout / "libero" / "libero" / "bddl_files" / "a.bddl").write_text("(define (problem))")
+    versions.append(environment.query().versions["hf-libero"])
+    assert versions[0] == versions[1] != versions[2] and all(one.startswith("0.1.4+local.") for one in versions)
+    said = imported(environment.python, code, **{"hf-libero": versions[0]})
+    assert f"the simulator finds hf-libero {versions[2]} in {checkout}; the run was planned with {versions[0]}" in said
+
+
+def test_an_editable_installation_that_another_checkout_shadows_is_refused(
+    environment: Environment, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_editable(environment, checkout)
+    shutil.copytree(checkout, tmp_path / "other")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    assert f"used from {tmp_path}/other/libero/__init__.py" in environment.problem()
+
+
+def test_an_editable_installation_without_a_record_of_its_folder_is_refused(
+    environment: Environment, checkout: Path
+) -> None:
+    install_editable(environment, checkout, record_source=False)
     problem = environment.problem()
     assert f"hf-libero 0.1.4 is not installed but used from {checkout}" in problem
-    assert "pip install --no-deps hf-libero==0.1.4" in problem
+    assert "pip install --no-deps hf-libero==0.1.4" in problem and "pip install --no-deps FOLDER" in problem
 
 
 def test_a_checkout_with_its_own_metadata_is_refused(
@@ -205,9 +237,41 @@ def test_a_modified_file_is_named(environment: Environment, file: str) -> None:
 
 
 def test_files_that_another_distribution_has_overwritten_are_named(environment: Environment) -> None:
-    """``pip install`` of a LIBERO checkout overwrites the files of hf-libero under the name libero."""
+    """``pip install`` of a checkout of LIBERO or LIBERO-Plus overwrites files of hf-libero under the name libero."""
     environment.install("libero", "0.1.0", {"libero/libero/__init__.py": ALWAYS})
-    assert f"{environment.site}/libero/libero/__init__.py: not as hf-libero 0.1.4" in environment.problem()
+    problem = environment.problem()
+    assert f"{environment.site}/libero/libero/__init__.py: not as hf-libero 0.1.4" in problem
+    assert "libero installs a file of this name, too: pip uninstall libero. Reinstall it" in problem
+
+
+def test_changed_data_are_named(environment: Environment) -> None:
+    """robosuite's gains are in a JSON file. Large meshes are compared by size; data that were deleted are no others."""
+    gains, mesh = environment.site / "robosuite" / "osc_pose.json", environment.site / "robosuite" / "link.stl"
+    files = {"robosuite/__init__.py": "", "robosuite/osc_pose.json": '{"kp": 150}', "robosuite/link.stl": "x" * 70_000}
+    environment.install("robosuite", "1.4.0", files)
+    assert environment.query("robosuite").problems == []
+    for changed, content in ((gains, '{"kp": 151}'), (mesh, "x" * 69_999)):
+        before = changed.read_text()
+        changed.write_text(content)
+        assert environment.problem("robosuite").startswith(f"{changed}: not as robosuite 1.4.0 installed it")
+        changed.write_text(before)
+    mesh.unlink()
+    assert environment.query("robosuite").problems == []
+
+
+def test_bytecode_of_another_source_is_refused(environment: Environment) -> None:
+    """Python runs bytecode with an unchecked hash whatever the source beside it says."""
+    source = environment.site / "libero" / "libero" / "__init__.py"
+    success = "from libero.libero import success; sys.exit(f'success is {success()}')"
+    for content, said in ((SUCCESS, "success is False"), (ALWAYS, "success is True")):
+        source.write_text(content)
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        (compiled,) = {py_compile.compile(str(source), invalidation_mode=mode)}
+        source.write_text(SUCCESS)
+        assert imported(environment.python, success) == said
+        assert len(environment.query().problems) == (content != SUCCESS)
+    assert environment.problem().startswith(f"{compiled} was compiled from another source than {source}")
+    assert f"{compiled} was compiled" in imported(environment.python, "", **{"hf-libero": "0.1.4"})
 
 
 def test_symbolic_links_are_followed(environment: Environment, tmp_path: Path) -> None:
@@ -230,6 +294,16 @@ def test_private_macros_of_robosuite_pass_only_as_a_copy(environment: Environmen
     assert environment.query("robosuite").problems == []
     private.write_text("A = 2\n")
     assert environment.problem("robosuite").startswith(f"{private} is not part of robosuite 1.4.0")
+
+
+def test_the_edit_of_mplib_in_robotwins_instructions_passes(environment: Environment) -> None:
+    original = "if np.linalg.norm(delta_twist) < 1e-4 or collide or not within_joint_limit:\n    pass\n"
+    environment.install("mplib", "0.2.1", {"mplib/__init__.py": "", "mplib/planner.py": original})
+    planner = environment.site / "mplib" / "planner.py"
+    planner.write_text(original.replace("or collide ", ""))
+    assert environment.query("mplib").problems == []
+    planner.write_text(original.replace("or collide ", "").replace("1e-4", "1e-3"))
+    assert str(planner) in environment.problem("mplib")
 
 
 def test_only_the_edit_of_robotwins_instructions_passes(environment: Environment) -> None:
@@ -330,6 +404,43 @@ def test_a_file_that_was_edited_since_is_refused(environment: Environment) -> No
     changed.write_text(ALWAYS)
     said = imported(environment.python, code, **{"hf-libero": "0.1.4"})
     assert f"{changed}: not as hf-libero 0.1.4 installed it" in said
+
+
+def test_a_data_file_that_was_edited_since_is_refused(environment: Environment) -> None:
+    """Also on another node, where no plan was made."""
+    changed = environment.site / "libero" / "libero" / "bddl_files" / "a.bddl"
+    changed.write_text("(define (goal))")
+    said = imported(environment.python, "import libero", **{"hf-libero": "0.1.4"})
+    assert f"{changed}: not as hf-libero 0.1.4 installed it" in said
+
+
+@pytest.mark.parametrize("name", ["numba", "random"])
+def test_a_module_in_place_of_an_installed_one_is_refused(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Of a package whose version no protocol records, and of Python itself."""
+    (environment.site / "numba.py").write_text("")
+    (tmp_path / "shadow").mkdir()
+    shadow = tmp_path / "shadow" / f"{name}.py"
+    shadow.write_text("")
+    code = f"sys.path.insert(0, {str(tmp_path / 'shadow')!r}); sys.modules.pop({name!r}, None); import {name}"
+    said = imported(environment.python, code)
+    assert f"{name}: {shadow} was imported instead of the installed /" in said and f"/{name}.py. " in said
+    shadow.rename(shadow.with_name("additional.py"))
+    assert imported(environment.python, code.replace(name, "additional")) == "passed"
+
+
+def test_a_module_of_a_linked_installation_passes(environment: Environment, tmp_path: Path) -> None:
+    """As in the environments of other MuJoCo versions, which find all other packages through a ``.pth`` file."""
+    other = tmp_path / "other" / "site-packages"
+    other.mkdir(parents=True)
+    (other / "linked.py").write_text("")
+    (environment.site / "installation.pth").write_text(f"{other}\n")
+    assert imported(environment.python, "import linked") == "passed"
+    shadow = tmp_path / "linked.py"
+    shadow.write_text("")
+    code = f"sys.path.insert(0, {str(tmp_path)!r}); import linked"
+    assert f"{shadow} was imported instead of the installed {other}/linked.py" in imported(environment.python, code)
 
 
 def test_an_added_module_of_a_package_is_refused_if_imported(environment: Environment) -> None:

@@ -64,12 +64,17 @@ def serve(channel: Channel, simulator: Simulator, packages: ImportedPackages) ->
                 raise ValueError(f"unknown call {call!r}")
             answer = {"value": getattr(simulator, call)(*arguments)}
         except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = failure(error)
         answer = checked(answer, packages)
         with contextlib.suppress(OSError):  # the disk of the log may be full, which must not fail the episode
             sys.stdout.flush()
         channel.send(answer)
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """The answer after an exception. One that the user must correct is a refusal: another attempt would not help."""
+    traceback.print_exc()
+    return {"refused": str(error)} if isinstance(error, UserError) else {"error": f"{type(error).__name__}: {error}"}
 
 
 def checked(answer: dict[str, Any], packages: ImportedPackages) -> dict[str, Any]:
@@ -93,12 +98,11 @@ def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     channel = Channel(socket.socket(fileno=arguments.socket), arguments.arena, places_arrays=True)
-    packages = ImportedPackages(json.loads(arguments.packages))
+    packages = ImportedPackages(json.loads(arguments.packages), own=(arguments.simulator.partition(".")[0],))
     try:
         simulator = make_simulator(arguments.simulator, json.loads(arguments.settings))
     except Exception as error:
-        traceback.print_exc()
-        channel.send(checked({"error": f"{type(error).__name__}: {error}"}, packages))
+        channel.send(checked(failure(error), packages))
         return
     channel.send(checked({"value": "ready"}, packages))
     serve(channel, simulator, packages)

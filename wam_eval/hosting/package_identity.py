@@ -1,12 +1,16 @@
 """Identity of a benchmark's packages: the code that is imported is the distribution that the protocol records.
 
 A protocol records versions, which Python reads from the metadata of installed distributions. The import system looks
-for packages independently of them: a checkout on ``PYTHONPATH``, a ``.pth`` file or an editable installation is
-imported under the version of the installed distribution, and an installed file can be edited in place. Two checks
-compare the code with the distribution's ``RECORD``, the list of its files and their hashes:
+for packages independently of them: a checkout on ``PYTHONPATH`` or a ``.pth`` file is imported under the version of the
+installed distribution, and an installed file can be edited in place. Two checks compare the code with the
+distribution's ``RECORD``, the list of its files and their hashes:
 
 - :func:`query_packages` before a run starts, in the simulator's interpreter, without importing the packages;
-- :class:`ImportedPackages` inside the simulator process, on the modules that were imported.
+- :class:`ImportedPackages` inside the simulator process, on the modules that were imported. It also refuses modules of
+  other packages, and of Python itself, that are imported from outside the installation although they are installed.
+
+Code that is no release has a version with a digest of its files: that of an editable installation, and that of a
+distribution which was built from a folder or a repository.
 
 Runs in the benchmark's own interpreter: Python 3.10, standard library only.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import json
@@ -36,14 +41,23 @@ from wam_eval.hosting.interpreter import module_command
 
 _UNKNOWN_SIZE = -1
 _LIBRARY = re.compile(r"\.(so|dylib|pyd)(\.[\d.]+)?$")
-#: Code, and the models and tasks beside it. Meshes and textures are left out: robosuite has 612 MB of them.
-_COMPARED = (".py", ".xml", ".bddl", ".init", ".pruned_init")
+#: Code, and the models and tasks beside it: always hashed, and none may be missing.
+_CODE = (".py", ".xml", ".bddl", ".init", ".pruned_init")
+#: Files that change no episode; container images are made smaller by deleting them.
+_IGNORED = re.compile(
+    r"(^|/)(tests?|docs?|__pycache__)/|\.(pyc|pyi|typed|md|rst|txt|html|a|h|hpp|hxx|inl|c|cc|cpp|f|f90|pxd|pyx|pyf)$"
+)
+#: Bytes beyond which data files, such as meshes and textures, are compared by size: robosuite has 612 MB of them.
+_HASHED_DATA = 2**16
+#: Header of compiled bytecode whose source Python does not look at: flags 1, then the hash of the source.
+_UNCHECKED_BYTECODE = 1
 #: Edits that benchmarks' official installation instructions ask for, as (edited, original).
 _ACCEPTED_EDITS = {
     "sapien/wrapper/urdf_loader.py": (
         (b'"r", encoding="utf-8") as', b'"r") as'),
         (b'urdf_file[:-4] + ".srdf"', b'urdf_file[:-4] + "srdf"'),
-    )
+    ),
+    "mplib/planner.py": ((b"< 1e-4 or not within_joint_limit:", b"< 1e-4 or collide or not within_joint_limit:"),),
 }
 #: Files that a package imports if they exist, with the file that an unmodified one is a copy of.
 _OPTIONAL_FILES = {"robosuite/macros_private.py": "robosuite/macros.py"}
@@ -56,9 +70,9 @@ class Distribution:
     Attributes:
         name: requested name.
         version: version in its metadata; ``+local`` and a digest of its files are appended if it was built from a
-            folder or a repository, whose content can differ from the release of that version.
+            folder or a repository, or is an editable installation: their content can differ from the release.
         folder: folder that its files are relative to.
-        files: file -> hash and size in bytes, as in ``RECORD``; code, models and tasks only.
+        files: file -> hash and size in bytes, as in ``RECORD``; without those that change no episode.
         imports: top-level names under which it is imported.
         uncompared: reason why its files are not compared with their hashes; empty if they are.
     """
@@ -144,19 +158,18 @@ def find_distribution(name: str) -> Distribution:
 
     Raises:
         PackageNotFoundError: it is not installed.
-        UserError: it is an editable installation, or a checkout with metadata.
+        UserError: it is a checkout with metadata, or an editable installation that is not imported from its source.
     """
     found = importlib.metadata.distribution(name)
     version, folder = found.version, Path(str(found.locate_file("")))
     source = json.loads(found.read_text("direct_url.json") or "{}")
+    declared = (found.read_text("top_level.txt") or name.replace("-", "_")).split()
     if source.get("dir_info", {}).get("editable"):
-        raise _not_released(name, version, unquote(urlsplit(source["url"]).path))
+        return _editable(name, version, Path(unquote(urlsplit(source["url"]).path)), declared)
     record = found.read_text("RECORD")
     files = dict(_compared_files(record or ""))
     if any(kind in source for kind in ("dir_info", "vcs_info")):
-        content = hashlib.sha256("".join(f"{file} {files[file][0]}\n" for file in sorted(files)).encode())
-        version += f"+local.{content.hexdigest()[:12]}"
-    declared = (found.read_text("top_level.txt") or name.replace("-", "_")).split()
+        version = _local_version(version, files)
     if record is None:
         if folder.name not in ("site-packages", "dist-packages"):
             raise _not_released(name, version, str(folder))
@@ -195,10 +208,13 @@ class ImportedPackages:
 
     Args:
         versions: distribution -> version that the run was planned with.
+        own: top-level packages that may be imported from anywhere, such as that of the simulator.
     """
 
-    def __init__(self, versions: Mapping[str, str]) -> None:
+    def __init__(self, versions: Mapping[str, str], own: Iterable[str] = ()) -> None:
         self._versions = versions
+        self._own = {__name__.partition(".")[0], "__main__", *own}
+        self._installation = _installation()
         self._distributions: dict[str, Distribution] = {}
         self._files: dict[tuple[int, int], tuple[Distribution, str]] = {}
         self._checked: set[str] = set()
@@ -208,18 +224,23 @@ class ImportedPackages:
         """Check the modules that were imported since the last call; takes microseconds if there are none.
 
         Raises:
-            UserError: one was imported from another place than the recorded distribution, or its file was modified.
+            UserError: one was imported from another place than the recorded distribution, or files of the distribution
+                were modified; or one was imported in place of a module that is installed.
         """
-        if len(sys.modules) == self._count or not self._versions:
+        if len(sys.modules) == self._count:
             return
-        if not self._distributions:
+        if self._versions and not self._distributions:
             self._read_distributions()
         self._count = len(sys.modules)
         for name, module in list(sys.modules.items()):
-            owner = self._distributions.get(name.partition(".")[0])
-            if owner and name not in self._checked:
+            if name in self._checked:
+                continue
+            top = name.partition(".")[0]
+            if owner := self._distributions.get(top):
                 self._check_module(owner, name, module)
-                self._checked.add(name)
+            elif top not in self._own:
+                self._check_place(name, module)
+            self._checked.add(name)
         self._check_libraries()
 
     def _read_distributions(self) -> None:
@@ -230,6 +251,8 @@ class ImportedPackages:
                 raise UserError(f"{name} is not installed for {sys.executable}") from None
             if found.version != planned:
                 raise UserError(f"the simulator finds {found} in {found.folder}; the run was planned with {planned}")
+            if problem := _modified(found):  # on another node, or since the run was planned
+                raise UserError(problem)
             self._distributions |= dict.fromkeys(found.imports, found)
             for file in found.files:
                 if identity := _identity(found.path(file)):
@@ -249,6 +272,22 @@ class ImportedPackages:
                 return
             raise UserError(_instead(owner, name, origin, "was imported"))
         self._check_file(known, file)
+
+    def _check_place(self, name: str, module: Any) -> None:
+        """Refuse a module from outside the installation if the installation has one of this name."""
+        origin = getattr(module, "__dict__", {}).get("__file__")
+        if not isinstance(origin, str) or origin.startswith(self._installation):
+            return
+        if os.path.realpath(origin).startswith(self._installation):
+            return
+        parent = name.rpartition(".")[0]
+        if getattr(sys.modules.get(parent), "__file__", None):  # checked with its package
+            return
+        folders = [str(Path(folder, *parent.split("."))) for folder in self._installation]
+        found = importlib.machinery.PathFinder.find_spec(name, folders)
+        if found and found.has_location and not _same(str(found.origin), origin):
+            way, advice = _way_to(origin)
+            raise UserError(f"{name}: {origin} was imported instead of the installed {found.origin}. {way}: {advice}")
 
     def _check_libraries(self) -> None:
         """Check shared libraries that were loaded; ``LD_LIBRARY_PATH`` can put others in their place. Linux only."""
@@ -292,14 +331,23 @@ def _shadowed(found: Distribution) -> str:
 def _modified(found: Distribution) -> str:
     """Reason to refuse if files were modified.
 
-    Of shared libraries only the size is compared: sapien's and numpy's have 125 MB, and :class:`ImportedPackages`
-    hashes those that are loaded. Tests are left out, since container images are made smaller by deleting them.
+    Of shared libraries and large data only the size is compared: sapien's and numpy's libraries have 125 MB, and
+    :class:`ImportedPackages` hashes those that are loaded.
     """
     if found.uncompared:
         return ""
-    compared = [file for file in found.files if "/tests/" not in file]
-    changed = [f for f in compared if not (_same_size if _LIBRARY.search(f) else _unmodified)(found, f)]
-    return _reinstall(found, changed) if changed else ""
+    changed = [
+        file for file in found.files if not (_unmodified if _is_hashed(found, file) else _same_size)(found, file)
+    ]
+    if changed:
+        return _reinstall(found, changed)
+    for file in found.files:
+        if file.endswith(".py") and (bytecode := _unchecked_bytecode(found.path(file))):
+            return (
+                f"{bytecode} was compiled from another source than {found.path(file)}, and Python would run it "
+                "without looking at that file: delete it"
+            )
+    return ""
 
 
 def _private_settings(found: Distribution) -> str:
@@ -322,9 +370,39 @@ def _compared_files(record: str) -> Iterator[tuple[str, tuple[str, int]]]:
     """Files of a ``RECORD`` that are compared, with their hashes and sizes."""
     for path, digest, size in csv.reader(record.splitlines()):
         top = path.partition("/")[0]
-        outside = top in ("", "..") or top.endswith(".dist-info")
-        if digest and not outside and (path.endswith(_COMPARED) or _LIBRARY.search(path)):
+        outside = top in ("", "..") or top.endswith((".dist-info", ".data"))
+        if digest and not outside and not _IGNORED.search(path):
             yield path, (digest, int(size or _UNKNOWN_SIZE))
+
+
+def _is_hashed(found: Distribution, file: str) -> bool:
+    return file.endswith(_CODE) or (found.files[file][1] <= _HASHED_DATA and not _LIBRARY.search(file))
+
+
+def _local_version(version: str, files: Mapping[str, tuple[str, int]]) -> str:
+    """A version that identifies the content of files."""
+    content = hashlib.sha256("".join(f"{file} {files[file][0]}\n" for file in sorted(files)).encode())
+    return f"{version}+local.{content.hexdigest()[:12]}"
+
+
+def _editable(name: str, version: str, source: Path, declared: Iterable[str]) -> Distribution:
+    """An editable installation, identified by the content of the folder that its metadata name.
+
+    Raises:
+        UserError: it is imported from another folder.
+    """
+    origins = {top: Path(origin) for top in declared if (origin := _origin(top))}
+    packages = {top: path.parent for top, path in origins.items() if path.name.startswith("__init__.")}
+    folders = {folder.parent for folder in packages.values()}
+    if len(folders) != 1 or source.resolve() not in (folder := folders.pop()).resolve().joinpath("_").parents:
+        raise _not_released(name, version, str(next(iter(origins.values()), source)))
+    files = {}
+    for path in sorted(file for package in packages.values() for file in package.rglob("*") if file.is_file()):
+        file = path.relative_to(folder).as_posix()
+        if not _IGNORED.search(file) and (path.suffix in _CODE or path.stat().st_size <= _HASHED_DATA):
+            content = path.read_bytes()
+            files[file] = f"sha256={_digest('sha256', content)}", len(content)
+    return Distribution(name, _local_version(version, files), folder, files, tuple(packages))
 
 
 def _import_names(files: Iterable[str]) -> Iterator[str]:
@@ -354,21 +432,38 @@ def _same_size(found: Distribution, file: str) -> bool:
     try:
         return found.files[file][1] in (_UNKNOWN_SIZE, found.path(file).stat().st_size)
     except OSError:
-        return False
+        return not _LIBRARY.search(file)
 
 
 def _unmodified(found: Distribution, file: str) -> bool:
     try:
         content = found.path(file).read_bytes()
     except OSError:
-        return False
+        return not file.endswith(_CODE)  # data that are missing cannot be mistaken for others
     algorithm, _, expected = found.files[file][0].partition("=")
     for edited, original in ((b"", b""), *_ACCEPTED_EDITS.get(file, ())):
         content = content.replace(edited, original) if edited else content
-        digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()
-        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == expected:
+        if _digest(algorithm, content) == expected:
             return True
     return False
+
+
+def _digest(algorithm: str, content: bytes) -> str:
+    """A hash as ``RECORD`` writes it."""
+    digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _unchecked_bytecode(source: Path) -> str:
+    """Path of compiled bytecode that Python runs although it belongs to another source; empty if there is none."""
+    path = importlib.util.cache_from_source(str(source))
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - thousands of times faster than to parse a path
+            header = file.read(16)
+    except OSError:
+        return ""
+    unchecked = header[:4] == importlib.util.MAGIC_NUMBER and header[4:8] == _UNCHECKED_BYTECODE.to_bytes(4, "little")
+    return path if unchecked and header[8:] != importlib.util.source_hash(source.read_bytes()) else ""
 
 
 def _instead(found: Distribution, name: str, origin: str, verb: str) -> str:
@@ -410,14 +505,33 @@ def _not_released(name: str, version: str, path: str) -> UserError:
     return UserError(
         f"{name} {version} is not installed but used from {path} (an editable installation, or a checkout on "
         "PYTHONPATH): its files are not those of a release. Remove it (pip uninstall, or unset PYTHONPATH) and install "
-        f"the release: {sys.executable} -m pip install --no-deps {name}=={version}"
+        f"the release: {sys.executable} -m pip install --no-deps {name}=={version}. A version of your own is identified "
+        "by its files if it is installed from its folder: pip install --no-deps FOLDER"
     )
 
 
 def _reinstall(found: Distribution, changed: Sequence[str]) -> str:
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     paths = ", ".join(str(found.path(file)) for file in changed[:3])
-    return f"{paths}{more}: not as {found} installed it (hash in its RECORD). Reinstall it: {_reinstall_command(found)}"
+    others = _other_owners(found, changed[0])
+    cause = f" {', '.join(others)} installs a file of this name, too: pip uninstall {others[0]}." if others else ""
+    return (
+        f"{paths}{more}: not as {found} installed it (hash in its RECORD).{cause} "
+        f"Reinstall it: {_reinstall_command(found)}"
+    )
+
+
+def _other_owners(found: Distribution, file: str) -> list[str]:
+    """Further distributions that list a file of a distribution."""
+    names = set()
+    for other in importlib.metadata.distributions():
+        if Path(str(other.locate_file(""))) == found.folder and file in map(str, other.files or ()):
+            names.add(other.metadata["Name"])
+    return sorted(name for name in names if _normalized(name) != _normalized(found.name))
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _reinstall_command(found: Distribution) -> str:
@@ -427,6 +541,14 @@ def _reinstall_command(found: Distribution) -> str:
 
 def _depth(path: Path) -> int:
     return len(path.parts)
+
+
+def _installation() -> tuple[str, ...]:
+    """Folders of the standard library and of installed packages, as beginnings of paths."""
+    installed = (entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages"))
+    library = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+    folders = (*library, *installed, *map(str, _site_folders()))
+    return tuple(dict.fromkeys(f"{path}{os.sep}" for folder in folders for path in (folder, os.path.realpath(folder))))
 
 
 def _site_folders() -> list[Path]:
