@@ -50,19 +50,45 @@ class Gripper:
     closed: float
 
 
+@dataclass(frozen=True)
+class ActionPart:
+    """Neighbouring numbers of an action with one meaning, such as the translation of a hand or the joints of an arm.
+
+    Attributes:
+        name: for messages, such as ``translation``.
+        first: position of the first number in an action.
+        size: count of the numbers.
+        kind: ``change`` if zeros are no motion; ``target`` for positions to move to; ``quaternion`` for a unit
+            quaternion w, x, y, z to turn to.
+        unit: physical unit, such as ``m`` or ``rad``; empty for none.
+        scale: size of the number 1 in that unit.
+    """
+
+    name: str
+    first: int
+    size: int
+    kind: Literal["change", "target", "quaternion"]
+    unit: str = ""
+    scale: float = 1.0
+
+
 class ActionSpace(ABC):
-    """Actions of a benchmark's robot.
+    """Actions of a benchmark's robot. Policies that do not follow its conventions are found by what it states here.
 
     Attributes:
         dim: length d of one action.
         low, high: float32 (d,), range of plausible values.
+        clips: True if the simulator clips all numbers to this range.
         grippers: conventions of the grippers.
+        parts: meaning of the other numbers, in order; without it, only ranges and grippers are checked.
     """
 
     dim: int
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+    clips: bool = False
     grippers: tuple[Gripper, ...] = ()
+    parts: tuple[ActionPart, ...] = ()
 
     @abstractmethod
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:

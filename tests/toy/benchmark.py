@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wam_eval.benchmark import ActionSpace, Averaging, Axis, Benchmark, Camera, Gripper, Installation
+from wam_eval.benchmark import ActionPart, ActionSpace, Averaging, Axis, Benchmark, Camera, Gripper, Installation
 from wam_eval.protocol import AssetsRecord
 
 
@@ -29,6 +29,7 @@ class Pushes(ActionSpace):
     dim = 7
     low, high = np.full(7, -5, np.float32), np.full(7, 5, np.float32)
     grippers = (Gripper(6, open=-1.0, closed=1.0),)
+    parts = (ActionPart("push", first=0, size=6, kind="change"),)
 
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """Zeros."""

@@ -14,6 +14,7 @@ from itertools import combinations
 import pandas as pd
 
 from wam_eval.analysis import statistics
+from wam_eval.analysis.actions import action_data, action_warnings
 from wam_eval.analysis.agreement import (
     Agreement,
     Differences,
@@ -246,12 +247,14 @@ class Comparison:
         rows: ordered by other entry, benchmark and level.
         accepted: names of fields in which the protocols differ and are allowed to, as the caller gave them.
         notes: a sentence for each name that accepts no difference.
+        warnings: about the actions of the runs, with the name of the run.
     """
 
     candidate: str
     rows: tuple[ComparisonRow, ...]
     accepted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def verdicts(self) -> set[Verdict]:
         """The overall verdicts against each entry; those of suites and conditions if it prints no average."""
@@ -299,7 +302,8 @@ def compare(entries: Sequence[Entry], accept: Sequence[str] = ()) -> Comparison:
             rows += [_reversed(row, other.name) for row in _compare_with_printed(other, candidate, accept)]
         else:
             rows += _compare_printed(candidate, other)
-    return Comparison(candidate.name, tuple(_judged(rows)), accepted, notes)
+    warnings = tuple(f"{run.name}: {text}" for run in runs for text in action_warnings(action_data(run)))
+    return Comparison(candidate.name, tuple(_judged(rows)), accepted, notes, warnings)
 
 
 def _differences(one: Entry, other: Entry) -> Iterator[Differences]:

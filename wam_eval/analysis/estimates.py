@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from wam_eval import config
+from wam_eval.analysis.actions import ActionData, action_data, action_warnings
 from wam_eval.analysis.frame import MISSING, RunData, axis_column
 from wam_eval.analysis.statistics import Interval, cluster_interval, mean_of_rates, stratified_bootstrap, wilson
 from wam_eval.episode import Outcome
@@ -405,6 +406,16 @@ class Summary:
         """Text of an error, or reason for not running an episode -> number of episodes, the most frequent first."""
         texts = self.run.frame["error"]
         return dict(Counter(texts[texts != ""].tolist()).most_common())
+
+    @cached_property
+    def actions(self) -> list[ActionData]:
+        """Statistics of the actions, for each action space."""
+        return action_data(self.run)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about the actions."""
+        return action_warnings(self.actions)
 
     @property
     def left_out(self) -> str | None:

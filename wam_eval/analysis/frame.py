@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from wam_eval.benchmark import Axis
 from wam_eval.episode import Episode, Outcome
 from wam_eval.papers.grouping import grouping
 from wam_eval.protocol import CLASSES, flatten
+from wam_eval.run.action_statistics import ActionStatistics
 from wam_eval.run.folder import RunFolder, RunRecord
 from wam_eval.run.ledger import Record, read_ledger
 
@@ -57,11 +58,13 @@ class RunData:
         frame: one row per planned episode, ordered by suite, task and index; see :data:`COLUMNS`.
         faults: reasons that forbid all conclusions: duplicate or unplanned episodes, a protocol that does not match
             its hash.
+        actions: key of an episode -> statistics of its actions, where the ledger has them.
     """
 
     record: RunRecord
     frame: pd.DataFrame
     faults: tuple[str, ...]
+    actions: Mapping[str, ActionStatistics] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -117,7 +120,8 @@ def read_folder(folder: RunFolder) -> RunData:
 def run_data(record: RunRecord, records: Sequence[Record], duplicates: Sequence[str] = ()) -> RunData:
     """A run from its record and its ledger; pure, and the same for any order of the ledger."""
     frame = _frame(record, records)
-    return RunData(record, frame, tuple(_faults(record, frame, records, duplicates)))
+    actions = {one.key: one.actions for one in records if one.actions is not None}
+    return RunData(record, frame, tuple(_faults(record, frame, records, duplicates)), actions)
 
 
 def axis_column(axis: Axis) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wam_eval.analysis.actions import action_data, action_warnings
 from wam_eval.analysis.comparison import is_miniature
 from wam_eval.analysis.estimates import (
     Estimate,
@@ -73,7 +74,7 @@ def _counted(frame: pd.DataFrame, by: str | list[str]) -> dict[Any, Estimate]:
 
 
 def headline(run: RunData, label: str) -> dict[str, Any]:
-    """A run's policy, date, coverage and overall rates, and the reasons that forbid conclusions."""
+    """A run's policy, date, coverage and overall rates, reasons that forbid conclusions, warnings about actions."""
     record, policy = run.record, run.record.policy
     left_out, total = tasks_left_out(record), estimate(run.frame)
     rates = [(benchmark, overall(run, benchmark)) for benchmark in record.benchmarks]
@@ -92,6 +93,7 @@ def headline(run: RunData, label: str) -> dict[str, Any]:
         "overall": [(benchmark, rate.estimate, rate.description) for benchmark, rate in rates],
         "official": not not_official(run),
         "warnings": [*not_official(run), *run.problems, *reasons_not_run(run.frame), *([left_out] if left_out else [])],
+        "actions": action_warnings(action_data(run)),
     }
 
 

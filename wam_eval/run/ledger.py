@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
+from wam_eval.run.action_statistics import ActionStatistics
 
 _OF_EPISODE = tuple(field.name for field in fields(Episode) if field.name not in ("step_limit", "shared_scene"))
 
@@ -31,6 +32,7 @@ class Record(BaseModel):
         measured: measurements of the policy, averaged over its answers, and the number of chunks.
         rollbacks: number of returns to a kept state.
         undone: control steps that these undid.
+        actions: statistics of the executed actions; ``None`` if there were none, and in older ledgers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +53,7 @@ class Record(BaseModel):
     measured: dict[str, float] = {}
     rollbacks: int = 0
     undone: int = 0
+    actions: ActionStatistics | None = None
 
     @classmethod
     def of(cls, episode: Episode, **result: Any) -> Record:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from wam_eval.benchmark import ActionSpace
 from wam_eval.episode import Episode, Outcome
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess, SimulatorTimeout
 from wam_eval.observation import ActionChunk, Observation, Rollback
 from wam_eval.policy import PolicySpec
+from wam_eval.run.action_statistics import ActionStatistics, action_statistics
 from wam_eval.trajectory import ChunkExecuted, Event, RolledBack, StateKept, Trajectory
 
 MOST_ROLLBACKS = 1000
@@ -43,6 +45,7 @@ class Attempt:
         seconds: wall time by stage.
         measured: means of the policy's own measurements, and the number of chunks.
         trajectory: events of the episode.
+        actions: statistics of its actions; ``None`` without any.
     """
 
     outcome: Outcome
@@ -50,9 +53,16 @@ class Attempt:
     seconds: dict[str, float] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
     trajectory: Trajectory = field(default_factory=Trajectory)
+    actions: ActionStatistics | None = None
 
 
-def play(episode: Episode, simulator: SimulatorProcess, spec: PolicySpec, act: Act) -> Attempt:
+def play(
+    episode: Episode,
+    simulator: SimulatorProcess,
+    spec: PolicySpec,
+    act: Act,
+    space: ActionSpace | None = None,
+) -> Attempt:
     """Play an episode once.
 
     Args:
@@ -60,6 +70,7 @@ def play(episode: Episode, simulator: SimulatorProcess, spec: PolicySpec, act: A
         simulator: a simulator process of its benchmark.
         spec: specification of the policy, with the length of an action.
         act: asks the policy; raises :class:`PolicyError`.
+        space: action space of the benchmark, for statistics of the actions; ``None`` for none.
 
     Raises:
         SharedBatchError: the attempt has to be repeated without other observations in the policy's batches. Other
@@ -69,8 +80,12 @@ def play(episode: Episode, simulator: SimulatorProcess, spec: PolicySpec, act: A
     clock = _Clock()
     events: list[Event] = []
     measurements: defaultdict[str, list[float]] = defaultdict(list)
+    start = np.empty(0, np.float32)
     try:
-        _play(episode, simulator, spec, act, clock, events, measurements)
+        with clock("load"):
+            observation = simulator.load(episode, spec.request)
+        start = observation.state.copy()
+        _play(episode, simulator, spec, act, observation, clock, events, measurements)
         attempt.outcome = Outcome.SUCCESS
     except _StepLimitReached:
         pass
@@ -84,6 +99,8 @@ def play(episode: Episode, simulator: SimulatorProcess, spec: PolicySpec, act: A
     attempt.trajectory = Trajectory(tuple(events))
     attempt.measured = {name: float(np.mean(values)) for name, values in measurements.items()}
     attempt.measured["chunks"] = float(sum(isinstance(event, ChunkExecuted) for event in events))
+    if space is not None:
+        attempt.actions = action_statistics(attempt.trajectory.actions, space, start)
     return attempt
 
 
@@ -96,15 +113,17 @@ def _play(
     simulator: SimulatorProcess,
     spec: PolicySpec,
     act: Act,
+    observation: Observation,
     clock: _Clock,
     events: list[Event],
     measurements: defaultdict[str, list[float]],
 ) -> None:
-    """Play until success. Appends to ``events`` and ``measurements``, which stay valid if an error is raised."""
+    """Play from the first observation until success.
+
+    Appends to ``events`` and ``measurements``, which stay valid if an error is raised.
+    """
     kept: dict[str, bytes] = {}
     executed = rollbacks = 0
-    with clock("load"):
-        observation = simulator.load(episode, spec.request)
     while True:
         with clock("policy"):
             answer = act(observation)

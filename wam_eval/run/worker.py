@@ -233,7 +233,8 @@ class Worker:
             collector = ImaginationCollector(act) if episode.index < self._plan.imagine else None
             self._batcher.begin(episode)
             try:
-                attempt = play(episode, simulator, self._specs[episode.suite], collector or act)
+                space = self._policy.action_spaces[episode.suite]
+                attempt = play(episode, simulator, self._specs[episode.suite], collector or act, space)
             except SharedBatchError:
                 continue
             finally:
@@ -309,6 +310,7 @@ def _result(
         measured=attempt.measured,
         rollbacks=trajectory.rollbacks,
         undone=trajectory.undone,
+        actions=attempt.actions,
     )
     if trajectory.steps:
         artefacts = [*artefacts, (trajectory_name(episode.key), trajectory.to_bytes())]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from wam_eval.benchmark import ActionSpace, Averaging, Axis, Benchmark, Camera, Check, Installation
+from wam_eval.benchmark import ActionPart, ActionSpace, Averaging, Axis, Benchmark, Camera, Check, Installation
 from wam_eval.config import BenchmarkConfig, ProtocolCard, SuiteConfig, TaskConfig
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
@@ -78,6 +78,8 @@ class Force(ActionSpace):
     dim = 2
     low = -np.ones(2, np.float32)
     high = np.ones(2, np.float32)
+    clips = True
+    parts = (ActionPart("force", first=0, size=2, kind="change", unit="N", scale=4.0),)
 
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """No force."""

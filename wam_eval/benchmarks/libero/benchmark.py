@@ -11,7 +11,16 @@ import typer
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from wam_eval.benchmark import ActionSpace, Averaging, Benchmark, Camera, Check, Gripper, Installation
+from wam_eval.benchmark import (
+    ActionPart,
+    ActionSpace,
+    Averaging,
+    Benchmark,
+    Camera,
+    Check,
+    Gripper,
+    Installation,
+)
 from wam_eval.benchmarks.libero import ACTION_DIM, LiberoSettings
 from wam_eval.benchmarks.libero.assets import find_assets
 from wam_eval.benchmarks.libero.environments import create, find_packages, installed_version
@@ -28,13 +37,18 @@ class PoseDelta(ActionSpace):
     """Motion of the hand and command of the gripper: 7 numbers in -1 to 1.
 
     The first six are robosuite's OSC_POSE delta (position, 1 = 5 cm; axis-angle, 1 = 0.5 rad). The last one opens the
-    gripper at -1 and closes it at 1.
+    gripper at -1 and closes it at 1; robosuite uses its sign only, and 0 keeps the gripper as it is.
     """
 
     dim = ACTION_DIM
     low = np.full(ACTION_DIM, -1.0, np.float32)
     high = np.full(ACTION_DIM, 1.0, np.float32)
+    clips = True
     grippers = (Gripper(index=ACTION_DIM - 1, open=-1.0, closed=1.0),)
+    parts = (
+        ActionPart("translation", first=0, size=3, kind="change", unit="m", scale=0.05),
+        ActionPart("rotation", first=3, size=3, kind="change", unit="rad", scale=0.5),
+    )
 
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """No motion, with the gripper open."""

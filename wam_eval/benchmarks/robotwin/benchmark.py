@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wam_eval.benchmark import (
     NO_RENDERER,
+    ActionPart,
     ActionSpace,
     Averaging,
     Axis,
@@ -124,6 +125,10 @@ class JointTargets(ActionSpace):
     low = np.array([*[-3.3] * 6, 0.0] * 2, np.float32)
     high = np.array([*[3.3] * 6, 1.0] * 2, np.float32)
     grippers = (Gripper(index=6, open=1.0, closed=0.0), Gripper(index=13, open=1.0, closed=0.0))
+    parts = (
+        ActionPart("joints of the left arm", first=0, size=6, kind="target", unit="rad"),
+        ActionPart("joints of the right arm", first=7, size=6, kind="target", unit="rad"),
+    )
 
     MAX_STEP = 0.05
     """Largest change of a joint in one random action, rad, as in demonstrations."""
@@ -157,6 +162,12 @@ class HandPoses(ActionSpace):
     low = np.array([-1.0, -1.1, 0.2, *[-1.0] * 4, 0.0] * 2, np.float32)
     high = np.array([1.0, 0.6, 1.6, *[1.0] * 4, 1.0] * 2, np.float32)
     grippers = (Gripper(index=7, open=1.0, closed=0.0), Gripper(index=15, open=1.0, closed=0.0))
+    parts = (
+        ActionPart("position of the left hand", first=0, size=3, kind="target", unit="m"),
+        ActionPart("rotation of the left hand", first=3, size=4, kind="quaternion"),
+        ActionPart("position of the right hand", first=8, size=3, kind="target", unit="m"),
+        ActionPart("rotation of the right hand", first=11, size=4, kind="quaternion"),
+    )
 
     MAX_STEP = 0.01
     """Largest change of a coordinate in one random action, m."""
