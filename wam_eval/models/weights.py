@@ -179,7 +179,7 @@ def random_weights(model: Model, seed: int, dtype: torch.dtype, device: torch.de
     generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
+            if name.endswith(("gamma", "scale")) or ("norm" in name and name.endswith("weight")):
                 parameter.fill_(1.0)
             else:
                 spread = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.02

@@ -28,19 +28,8 @@ from tests.models.wan.original_names import (
     parameters,
 )
 from wam_eval.errors import UserError
-from wam_eval.models.wan.files import (
-    TEXT_ENCODER_RULES,
-    VAE_RULES,
-    Rules,
-    check_wan,
-    find_wan,
-    missing_parts,
-    renamed,
-    text_encoder_config,
-    tokenizer_folder,
-    vae_config,
-    weight_files,
-)
+from wam_eval.models.files import Rules, renamed
+from wam_eval.models.wan.files import TEXT_ENCODER_RULES, VAE_RULES, WAN, text_encoder_config, vae_config
 
 FULL_VAE = {"base_dim": 160, "decoder_base_dim": 256, "z_dim": 48}
 FULL_TEXT_ENCODER = {
@@ -108,11 +97,11 @@ def converted(folder: Path) -> Path:
 
 def test_a_converted_folder(tmp_path: Path) -> None:
     folder = converted(tmp_path)
-    assert find_wan(str(folder)) == folder
-    assert [file.name for file in weight_files(folder, "vae")] == ["diffusion_pytorch_model.safetensors"]
-    shards = [file.name for file in weight_files(folder, "text_encoder")]
+    assert WAN.find(str(folder)) == folder
+    assert [file.name for file in WAN.weights(folder, "vae")] == ["diffusion_pytorch_model.safetensors"]
+    shards = [file.name for file in WAN.weights(folder, "text_encoder")]
     assert shards == ["model-1-of-2.safetensors", "model-2-of-2.safetensors"]
-    assert tokenizer_folder(folder) == folder / "tokenizer"
+    assert WAN.tokenizer(folder) == folder / "tokenizer"
 
 
 @pytest.mark.parametrize(
@@ -124,40 +113,40 @@ def test_original_files(tmp_path: Path, converted_files: str, wan: str) -> None:
     vae = touch(tmp_path / converted_files / "Wan2.2_VAE.safetensors")
     text_encoder = touch(tmp_path / converted_files / "models_t5_umt5-xxl-enc-bf16.safetensors")
     tokenizer = touch(tmp_path / wan / "google" / "umt5-xxl" / "tokenizer.json").parent
-    assert missing_parts(tmp_path) == []
-    assert weight_files(tmp_path, "vae") == [vae]
-    assert weight_files(tmp_path, "text_encoder") == [text_encoder]
-    assert tokenizer_folder(tmp_path) == tokenizer
+    assert WAN.missing(tmp_path) == []
+    assert WAN.weights(tmp_path, "vae") == [vae]
+    assert WAN.weights(tmp_path, "text_encoder") == [text_encoder]
+    assert WAN.tokenizer(tmp_path) == tokenizer
 
 
 def test_a_missing_part_is_named_with_advice(tmp_path: Path) -> None:
     """A part with a missing shard is missing."""
     (converted(tmp_path) / "text_encoder" / "model-2-of-2.safetensors").unlink()
     with pytest.raises(UserError) as caught:
-        find_wan(str(tmp_path))
+        WAN.find(str(tmp_path))
     assert str(caught.value) == (
         f"the setting `wan` names {tmp_path}, which lacks Wan2.2's text encoder. On a machine with a network, "
         "`hf download Wan-AI/Wan2.2-TI2V-5B-Diffusers --include 'text_encoder/*' --local-dir wan2.2` downloads what is "
-        "missing; then set WAM_EVAL_WAN to that folder. Wan's original files work too: "
+        "missing; then set WAM_EVAL_WAN to that folder. Wan2.2's original files work too: "
         "models_t5_umt5-xxl-enc-bf16.safetensors"
     )
     touch(tmp_path / "text_encoder" / "model.safetensors.index.json", "{")
-    assert missing_parts(tmp_path) == ["text_encoder"]
+    assert WAN.missing(tmp_path) == ["text_encoder"]
 
 
 def test_the_setting_comes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, elsewhere = converted(tmp_path / "mine"), converted(tmp_path / "elsewhere")
     monkeypatch.setenv("WAM_EVAL_WAN", str(elsewhere))
-    assert find_wan() == elsewhere
-    assert find_wan(str(mine)) == mine
+    assert WAN.find() == elsewhere
+    assert WAN.find(str(mine)) == mine
     monkeypatch.setenv("WAM_EVAL_WAN", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"WAM_EVAL_WAN names .*nowhere, which is not a folder"):
-        find_wan()
+        WAN.find()
 
 
 def find_offline(home: Path) -> subprocess.CompletedProcess[str]:
-    """``find_wan()`` in a new process, because the hub's client reads these variables when it is imported."""
-    program = "from wam_eval.models.wan.files import find_wan; print(find_wan())"
+    """``WAN.find()`` in a new process, because the hub's client reads these variables when it is imported."""
+    program = "from wam_eval.models.wan.files import WAN; print(WAN.find())"
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "WAM_EVAL_WAN": ""}
     environment.pop("HF_HUB_CACHE", None)
     return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
@@ -189,9 +178,9 @@ def test_doctor_looks_for_the_files_and_downloads_nothing(tmp_path: Path, monkey
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.delenv("WAM_EVAL_WAN", raising=False)
-    assert check_wan().status == "warn"  # the folder of the cache is empty
+    assert WAN.check().status == "warn"  # the folder of the cache is empty
     monkeypatch.setenv("WAM_EVAL_WAN", str(tmp_path))
-    check = check_wan()
+    check = WAN.check()
     assert check.status == "fail" and "vae" in check.detail
     converted(tmp_path)
-    assert check_wan().status == "ok"
+    assert WAN.check().status == "ok"

@@ -6,6 +6,7 @@ arXiv 2209.03003; the shift is described in arXiv 2403.03206, section 5.3.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,3 +74,14 @@ def sinusoid(dim: int, position: Tensor) -> Tensor:
     exponents = -torch.arange(half, dtype=torch.float64, device=position.device).div(half)
     angles = torch.outer(position.double(), torch.pow(10_000.0, exponents))
     return torch.cat([angles.cos(), angles.sin()], dim=1).to(position.dtype)
+
+
+def unit_sinusoid(dim: int, time: Tensor) -> Tensor:
+    """Sinusoidal embedding of times (N,) from 0 to 1: (N, dim), cosines first, in the dtype of ``time``.
+
+    The time is multiplied by 1000 in its own dtype; the rest is computed in float32. Source: FLUX and its relatives.
+    """
+    half = dim // 2
+    exponents = -math.log(10_000.0) * torch.arange(half, dtype=torch.float32, device=time.device) / half
+    angles = torch.outer((TRAIN_TIMESTEPS * time).float(), exponents.exp())
+    return torch.cat([angles.cos(), angles.sin()], dim=1).to(time.dtype)

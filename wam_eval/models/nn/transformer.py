@@ -38,16 +38,21 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (…, dim); shape and dtype stay the same."""
-        full = x.float()
-        scale = torch.rsqrt(full.square().mean(dim=-1, keepdim=True) + self.eps)
-        return (full * scale).to(x.dtype) * self.weight
+        return rms_normalise(x, self.weight, self.eps)
+
+
+def rms_normalise(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root-mean-square normalisation of (…, dim) with a weight (dim,); see :class:`RMSNorm`."""
+    full = x.float()
+    scale = torch.rsqrt(full.square().mean(dim=-1, keepdim=True) + eps)
+    return (full * scale).to(x.dtype) * weight
 
 
 class Rotation(NamedTuple):
     """Rotation of the channel pairs of each token.
 
     Attributes:
-        cos, sin: float64 (S, 1, d / 2), for S tokens and heads of d channels.
+        cos, sin: (S, 1, d / 2), for S tokens and heads of d channels. The rotation is computed in their dtype.
     """
 
     cos: Tensor
@@ -87,16 +92,19 @@ def grid_rotation(shares: Sequence[int], sizes: Sequence[int]) -> Rotation:
 
 
 def rotate(x: Tensor, rotation: Rotation, heads: int) -> Tensor:
-    """Rotate queries or keys (B, S, heads * d). The dtype stays the same; the computation is in float64."""
-    pairs = x.unflatten(-1, (heads, -1, 2)).double()
-    first, second = pairs.unbind(-1)
+    """Rotate queries or keys (B, S, heads * d). The dtype stays the same; the rotation's is used in between."""
     cos, sin = rotation
+    pairs = x.unflatten(-1, (heads, -1, 2)).to(cos.dtype)
+    first, second = pairs.unbind(-1)
     turned = torch.stack((first * cos - second * sin, first * sin + second * cos), dim=-1)
     return turned.flatten(-3).to(x.dtype)
 
 
 class KeyValue(NamedTuple):
-    """Keys and values of a sequence, both (B, S, heads * d). Keys are already normalised and rotated."""
+    """Keys and values of a sequence, both (B, S, heads * d). Keys are already normalised and rotated.
+
+    With grouped queries (arXiv 2305.13245) there are fewer heads here than in the queries.
+    """
 
     key: Tensor
     value: Tensor
@@ -113,14 +121,18 @@ def attend(query: Tensor, past: KeyValue, heads: int, mask: Tensor | None = None
 
     Args:
         query: (B, Q, heads * d).
-        past: keys and values (B, K, heads * d).
+        past: keys and values (B, K, groups * d). Each of these heads serves ``heads / groups`` heads of the queries.
         heads: number of heads.
-        mask: bool (Q, K), ``True`` if a query attends to a key; without a mask every query attends to every key.
+        mask: bool (Q, K), or (B, 1, Q, K) if each row of the batch has its own; ``True`` if a query attends to a key.
+            Without a mask every query attends to every key.
 
     Returns:
         (B, Q, heads * d).
     """
-    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, *past))
+    width = query.shape[-1] // heads
+    query, key, value = (x.unflatten(-1, (-1, width)).transpose(1, 2) for x in (query, *past))
+    if key.shape[1] != heads:
+        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
     return scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
@@ -207,7 +219,8 @@ def layer(
         tokens: tokens of each stream.
         conditions: condition of each block.
         past: keys and values before those of the streams, which all streams attend to.
-        mask: bool (S, P + S), or wider if masked tokens follow; without a mask every token attends to every token.
+        mask: bool (S, P + S) or (B, 1, S, P + S), or wider if masked tokens follow; without a mask every token attends
+            to every token.
 
     Returns:
         New tokens of each stream, and all keys and values (B, P + S, heads * d).
@@ -218,7 +231,7 @@ def layer(
         whole = projection.own.after(whole)
     assert whole is not None
     query = torch.cat([projection.query for projection in projections], dim=1)
-    padded = whole if mask is None else KeyValue(*(pad(x, (0, 0, 0, mask.shape[1] - x.shape[1])) for x in whole))
+    padded = whole if mask is None else KeyValue(*(pad(x, (0, 0, 0, mask.shape[-1] - x.shape[1])) for x in whole))
     parts = attend(query, padded, blocks[0].heads, mask).split([x.shape[1] for x in tokens], dim=1)
     finished = [
         block.finish(x, part, projection.rest)
@@ -259,11 +272,27 @@ def joint(
     return tokens
 
 
-def continued(blocks: Sequence[Block], stream: Stream, past: Sequence[KeyValue], run: Layer = layer) -> Tensor:
-    """Run one stream that attends to itself and to a prefilled one; returns its tokens after the last layer."""
+def continued(
+    blocks: Sequence[Block],
+    stream: Stream,
+    past: Sequence[KeyValue],
+    run: Layer = layer,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Run one stream that attends to itself and to a prefilled one.
+
+    Args:
+        blocks, stream: the stream.
+        past: keys and values of the prefilled stream, layer by layer.
+        run: computes a layer.
+        mask: as in :func:`layer`.
+
+    Returns:
+        Its tokens after the last layer.
+    """
     x = stream.tokens
     for block, condition, before in zip(blocks, stream.conditions, past, strict=True):
-        (x,), _ = run((block,), (x,), (condition,), before, None)
+        (x,), _ = run((block,), (x,), (condition,), before, mask)
     return x
 
 

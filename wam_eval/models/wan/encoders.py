@@ -22,18 +22,9 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, 
 
 from wam_eval.config import cache_folder
 from wam_eval.errors import UserError
+from wam_eval.models.files import Rules, files_digest, renamed
 from wam_eval.models.prompt_cache import PromptCache
-from wam_eval.models.wan.files import (
-    TEXT_ENCODER_RULES,
-    VAE_RULES,
-    Rules,
-    files_digest,
-    renamed,
-    text_encoder_config,
-    tokenizer_folder,
-    vae_config,
-    weight_files,
-)
+from wam_eval.models.wan.files import TEXT_ENCODER_RULES, VAE_RULES, WAN, text_encoder_config, vae_config
 from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
 
 LENGTH = 128
@@ -68,7 +59,7 @@ class WanEncoders:
     """Source of the text encoder and of the VAE.
 
     Attributes:
-        source: folder of Wan's files (:func:`wam_eval.models.wan.files.find_wan`), or the size (``full`` or ``tiny``)
+        source: folder of Wan's files (:data:`wam_eval.models.wan.files.WAN`), or the size (``full`` or ``tiny``)
             of encoders with random weights.
         dtype, device: of both.
     """
@@ -87,7 +78,7 @@ class WanEncoders:
         """Digest of the VAE's weights, for a run's record."""
         if isinstance(self.source, str):
             return f"random {self.source}"
-        return files_digest(weight_files(self.source, "vae"))
+        return files_digest(WAN.weights(self.source, "vae"))
 
     def prompt_cache(self) -> PromptCache:
         """A cache of prompt embeddings, which loads the text encoder only if a prompt is new."""
@@ -143,14 +134,14 @@ def cleaned(prompt: str) -> str:
 def text_encoder_digest(folder: Path, dtype: torch.dtype) -> str:
     """SHA-256 of everything that determines the embeddings, without loading the encoder.
 
-    The weight files are sampled (:func:`wam_eval.models.wan.files.files_digest`), the tokenizer's files are read
+    The weight files are sampled (:func:`wam_eval.models.files.files_digest`), the tokenizer's files are read
     completely.
 
     Raises:
         UserError: a file is missing.
     """
-    digest = hashlib.sha256(f"{dtype} {files_digest(weight_files(folder, 'text_encoder'))}\n".encode())
-    for file in sorted(path for path in tokenizer_folder(folder).iterdir() if path.is_file()):
+    digest = hashlib.sha256(f"{dtype} {files_digest(WAN.weights(folder, 'text_encoder'))}\n".encode())
+    for file in sorted(path for path in WAN.tokenizer(folder).iterdir() if path.is_file()):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -161,7 +152,7 @@ def load_text_encoder(folder: Path, dtype: torch.dtype, device: torch.device | s
     Raises:
         UserError: a file is missing, damaged, or belongs to another model.
     """
-    files = weight_files(folder, "text_encoder")
+    files = WAN.weights(folder, "text_encoder")
     tensors = _read_weights(files, TEXT_ENCODER_RULES)
     config = _config(text_encoder_config, tensors, files[0], "Wan2.2's text encoder")
     with torch.device("meta"):
@@ -170,9 +161,9 @@ def load_text_encoder(folder: Path, dtype: torch.dtype, device: torch.device | s
     _load(model, tensors, files[0], "Wan2.2's text encoder", dtype, device)
     model.set_input_embeddings(model.shared)  # the second name of the shared embedding
     try:
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(folder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(WAN.tokenizer(folder), local_files_only=True)
     except Exception as error:  # tokenizers raises no more specific type
-        raise UserError(f"{tokenizer_folder(folder)}: the tokenizer cannot be read: {error}") from error
+        raise UserError(f"{WAN.tokenizer(folder)}: the tokenizer cannot be read: {error}") from error
     return WanTextEncoder(model, tokenizer, text_encoder_digest(folder, dtype))
 
 
@@ -257,7 +248,7 @@ def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Vi
     Raises:
         UserError: a file is missing, damaged, or belongs to another model.
     """
-    files = weight_files(folder, "vae")
+    files = WAN.weights(folder, "vae")
     tensors = _read_weights(files, VAE_RULES)
     config = _config(vae_config, tensors, files[0], "Wan2.2's VAE")
     if config["z_dim"] != CHANNELS:

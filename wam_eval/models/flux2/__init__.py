@@ -1,0 +1,1 @@
+"""FLUX.2's transformer, image autoencoder and text encoder."""

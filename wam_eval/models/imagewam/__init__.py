@@ -1,0 +1,1 @@
+"""ImageWAM: an image-editing model as the backbone of an action expert."""

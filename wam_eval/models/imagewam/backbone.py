@@ -1,0 +1,95 @@
+"""The contract of ImageWAM's backbones: the editing model's keys and values, and the actions that attend to them.
+
+An image-editing model runs once over the instruction, the robot's state and the observed image: the prefix. Its keys
+and values serve every denoising step of the action expert, a narrower transformer of the same structure. The image that
+the editing model would draw, which is the frame at the end of the chunk, is denoised only on request.
+Source: ImageWAM (arXiv 2606.19531).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wam_eval.models.nn.transformer import KeyValue, Layer, layer
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch of observations as the network receives them.
+
+    Attributes:
+        text: embeddings of the instructions (B, L, text_dim), padded at the end.
+        lengths: int64 (B,), tokens of each instruction without padding.
+        states: (B, state_dim), normalised.
+        reference: tokens of the observed images (B, N, channels), row by row.
+        grid: rows and columns of these tokens.
+    """
+
+    text: Tensor
+    lengths: Tensor
+    states: Tensor
+    reference: Tensor
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The prefix after one run of the editing model.
+
+    Attributes:
+        cache: keys and values (B, P, heads * d), layer by layer.
+        mask: bool (B, 1, 1, P), False at padding.
+        image: positions in the prefix of the tokens of the observed image.
+    """
+
+    cache: Sequence[KeyValue]
+    mask: Tensor
+    image: slice
+
+
+class Backbone(nn.Module, ABC):
+    """An image-editing transformer with its action expert and the encoder of the robot's state.
+
+    Attributes:
+        run: computes a layer; a compiled form may replace it.
+    """
+
+    run: Layer = staticmethod(layer)
+    proprio_encoder: nn.Linear
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of weights and activations."""
+        return self.proprio_encoder.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.proprio_encoder.weight.device
+
+    @property
+    @abstractmethod
+    def action_dim(self) -> int:
+        """Numbers of an action."""
+
+    @abstractmethod
+    def prefill(self, inputs: Inputs) -> Prefix:
+        """Run the prefix once."""
+
+    @abstractmethod
+    def action_time(self, timestep: Tensor) -> Any:
+        """The part of an action step that depends only on its timestep, (1,), 1000 at pure noise."""
+
+    @abstractmethod
+    def action_velocity(self, actions: Tensor, time: Any, prefix: Prefix) -> Tensor:
+        """Velocity of noisy actions (B, horizon, action_dim), at a time that :meth:`action_time` prepared."""
+
+    @abstractmethod
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+        """Velocity of the tokens of a noisy image (B, N, channels) at a timestep (1,)."""
