@@ -39,6 +39,7 @@ def test_the_settings_are_those_of_the_official_evaluation(name: str) -> None:
         "seed": 42,
         "dtype": "bfloat16",
         "device": "cuda",
+        "batch": "fixed",
     }
     assert list(card.benchmarks) == PLAYED[robot] and card.gpus == 1
     for benchmark in card.benchmarks:

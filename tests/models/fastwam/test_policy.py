@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ pytest.importorskip("transformers")
 
 import torch
 from diffusers import AutoencoderKLWan
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,7 +33,7 @@ from wam_eval.models.fastwam.sampling import Sampler
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan import encoders
 from wam_eval.models.wan.encoders import VideoVAE, random_text_encoder, random_vae
-from wam_eval.models.wan.files import check_wan, vae_config
+from wam_eval.models.wan.files import WAN, vae_config
 from wam_eval.observation import ActionChunk, Observation
 
 VARIANTS: tuple[Variant, ...] = ("first_frame", "joint", "idm")
@@ -70,11 +73,106 @@ def test_each_observation_is_answered_with_a_chunk(robot: str, cameras: int, dim
     assert not np.array_equal(chunks[0].actions, chunks[1].actions)
 
 
-def test_an_answer_does_not_depend_on_its_batch(policy: FastWAMPolicy) -> None:
-    observations = [policy.example(index) for index in range(3)]
-    alone = [actions(policy, one) for one in observations]
-    for one, together in zip(alone, answer(policy, *observations), strict=True):
-        assert np.allclose(one[:, :-1], together.actions[:, :-1], atol=1e-5)
+QUICK = [("first_frame", "float32", 3), ("joint", "float32", None), ("joint", "bfloat16", None), ("idm", "bfloat16", 2)]
+EVERY = list(itertools.product(VARIANTS, ("float32", "bfloat16"), (None, 2, 3, 4, 7)))
+
+
+def different(policy: FastWAMPolicy, count: int) -> list[Observation]:
+    """Observations with prompts of different lengths."""
+    words = ("go", "put the red mug on the plate", "open the top drawer of the cabinet and put the bowl inside")
+    return [dataclasses.replace(policy.example(index), instruction=words[index % len(words)]) for index in range(count)]
+
+
+def check_independence(policy: FastWAMPolicy, observations: Sequence[Observation], examples: int) -> None:
+    """Compare answers in batches of any order and size, with repetitions, with the answers to batches of one."""
+    orders = st.lists(st.integers(0, len(observations) - 1), min_size=2, max_size=4)
+    alone = [answer(policy, one)[0] for one in observations]
+
+    @settings(max_examples=examples, deadline=None)
+    @given(order=orders)
+    def check(order: list[int]) -> None:
+        for index, together in zip(order, answer(policy, *[observations[index] for index in order]), strict=True):
+            assert np.array_equal(together.actions, alone[index].actions)
+            imagined, expected = together.imagined, alone[index].imagined
+            assert (imagined is None) == (expected is None)
+            if imagined is not None and expected is not None:
+                assert np.array_equal(imagined.frames, expected.frames)
+
+    check()
+
+
+@pytest.mark.parametrize(("variant", "dtype", "rows"), QUICK)
+def test_an_answer_does_not_depend_on_its_batch(variant: str, dtype: str, rows: int | None) -> None:
+    """Bit for bit, with one row as with several."""
+    policy = tiny(variant=variant, dtype=dtype, rows=rows, seed="episode")
+    check_independence(policy, different(policy, 3), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variant", "dtype", "rows"), EVERY)
+def test_answers_and_imagined_frames_do_not_depend_on_the_batch(variant: str, dtype: str, rows: int | None) -> None:
+    policy = tiny(variant=variant, dtype=dtype, rows=rows, seed="episode")
+    observations = different(policy, 5)
+    observations[1] = dataclasses.replace(observations[1], imagine=True)
+    check_independence(policy, observations, 20)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_fixed_batch_of_one_row_has_the_numbers_of_the_official_shape(dtype: str) -> None:
+    """An answer in a batch of three is the sampler's answer to a batch of one, which the golden values describe."""
+    policy = tiny(variant="joint", dtype=dtype)
+    observations = different(policy, 3)
+    together = answer(policy, *observations)
+    for one, found in zip(observations, together, strict=True):
+        images = policy._images([policy.view(one)])
+        text = policy._text(one.instruction)[None]
+        context = policy._sampler.model.context(text, torch.from_numpy(one.state)[None])
+        expected = policy._sampler.sample(policy._vae.encode(images), context, [42]).actions[0, :10].numpy()
+        assert np.array_equal(found.actions, policy._robot.commands(expected))
+
+
+def test_fast_batches_are_answered_with_one_call(policy: FastWAMPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    encode = VideoVAE.encode
+
+    def counted(self: VideoVAE, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(VideoVAE, "encode", counted)
+    observations = different(policy, 3)
+    fixed, fast = answer(policy, *observations), answer(tiny(batch="fast"), *observations)
+    assert sizes == [1, 1, 1, 3]
+    assert "rows" not in tiny(batch="fast").facts() and policy.facts()["rows"] == 1
+    for one, other in zip(fixed, fast, strict=True):
+        assert np.allclose(one.actions[:, :-1], other.actions[:, :-1], atol=1e-5)
+
+
+def test_rows_that_are_not_computed_alike_are_refused_before_the_first_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a kernel that adds in another order in its last block."""
+    encode = VideoVAE.encode
+
+    def uneven(self: VideoVAE, images: torch.Tensor) -> torch.Tensor:
+        latents = encode(self, images)
+        latents[-1] *= 1 + 2.0**-20 * (len(latents) > 1)
+        return latents
+
+    monkeypatch.setattr(VideoVAE, "encode", uneven)
+    with pytest.raises(UserError, match=r"`rows: 2`: on this device"):
+        tiny(rows=2).prepare([])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", ["fixed", "fast"])
+def test_accelerated_answers_do_not_depend_on_the_batch_either(batch: str) -> None:
+    """Compiled layers and static tensors have one shape if batches are fixed."""
+    policy = tiny(accelerate=True, variant="joint", batch=batch, seed="episode")
+    if batch == "fixed":
+        check_independence(policy, different(policy, 5), 10)
+    else:
+        observations = different(policy, 3)
+        for one, together in zip(observations, answer(policy, *observations), strict=True):
+            assert np.allclose(actions(policy, one), together.actions, atol=1e-4)
 
 
 def test_every_stage_is_measured(policy: FastWAMPolicy) -> None:
@@ -182,6 +280,9 @@ def test_missing_files_are_reported_by_the_constructor(tmp_path: Path) -> None:
         ({"execute": 33}, r"execute: .*less than or equal to 32 \(found 33\)"),
         ({"execute": True}, r"execute: .*valid integer \(found True\)"),
         ({"accelerate": "no"}, r"accelerate: .*valid boolean \(found 'no'\)"),
+        ({"batch": "slow"}, r"batch: .*'fixed' or 'fast' \(found 'slow'\)"),
+        ({"rows": 0}, r"rows: .*greater than or equal to 1 \(found 0\)"),
+        ({"batch": "fast", "rows": 2}, "leave it out with `batch: fast`"),
         ({"device": "mps"}, r"device: expected 'cuda' or 'cpu'.*\(found 'mps'\)"),
         ({"device": None}, r"device: .*valid string \(found None\)"),
         ({"shfit": 1.0}, "unknown setting of FastWAMPolicy 'shfit': did you mean shift"),
@@ -200,7 +301,7 @@ def test_whole_numbers_are_accepted_as_a_shift() -> None:
 
 
 def test_doctor_checks_the_encoders() -> None:
-    assert list(FastWAMPolicy.checks()) == [check_wan]
+    assert list(FastWAMPolicy.checks()) == [WAN.check]
 
 
 @pytest.fixture(scope="module")

@@ -44,20 +44,6 @@ def test_answers_equal_those_of_the_function(device: str, calls: list[tuple[int,
         assert all(torch.equal(answer, wanted) for answer, wanted in zip(answers, expected, strict=True))
 
 
-def test_batches_are_filled_up_to_powers_of_two() -> None:
-    sizes = []
-
-    def record_size(inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
-        sizes.append(len(inputs[0]))
-        with watch("only"):
-            return [inputs[0] * 1]
-
-    graphed = GraphedFunction(record_size)
-    for rows in (1, 2, 3, 5, 8):
-        assert len(graphed(batch(rows, 0))[0]) == rows
-    assert sizes == [1, 2, 4, 8, 8]
-
-
 def test_stages_are_watched_in_order() -> None:
     stages = []
 

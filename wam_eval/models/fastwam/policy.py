@@ -21,17 +21,26 @@ from transformers import UMT5Config, UMT5EncoderModel
 
 from wam_eval.benchmark import Check
 from wam_eval.errors import UserError
+from wam_eval.models.batches import Batches, BatchSettings, choose_batches, rows_alike
 from wam_eval.models.fastwam.checkpoint import PROMPT, ROBOTS, check_training, make_model, needed_gib, open_checkpoint
 from wam_eval.models.fastwam.model import FastWAM, FastWAMConfig, Size, Variant
 from wam_eval.models.fastwam.sampling import FRAMES, HORIZON, Sample, Sampler
 from wam_eval.models.nn.cuda_graphs import GraphedFunction, StagedFunction
 from wam_eval.models.preprocessing import Normaliser, find_statistics
-from wam_eval.models.stages import FlopCounter, Stopwatch, Watch, flops_of_steps, parameter_count, shapes_only
+from wam_eval.models.stages import (
+    FlopCounter,
+    Stopwatch,
+    Watch,
+    flops_of_steps,
+    parameter_count,
+    shapes_only,
+    unwatched,
+)
 from wam_eval.models.wan.encoders import LENGTH, TEXT_SIZES, VideoVAE, WanEncoders
-from wam_eval.models.wan.files import check_wan, find_wan
+from wam_eval.models.wan.files import WAN
 from wam_eval.models.weights import DTYPES, check_memory, find_device
 from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
-from wam_eval.policy import Costs, Policy, PolicySettings, PolicySpec, checkpoint_digest
+from wam_eval.policy import Costs, Policy, PolicySpec, checkpoint_digest
 
 FRAME_INTERVAL = HORIZON // (FRAMES - 1) // 4
 """Actions from one imagined frame to the next; each latent frame after the first decodes to four frames."""
@@ -39,8 +48,8 @@ PER_EPISODE = "episode"
 """Value of ``seed`` for different noise in each episode."""
 
 
-class FastWAMSettings(PolicySettings):
-    """Settings of Fast-WAM.
+class FastWAMSettings(BatchSettings):
+    """Settings of Fast-WAM, and those of :class:`wam_eval.models.batches.BatchSettings`.
 
     Attributes:
         checkpoint: the official file (``.pt``), or a safetensors file with its names. The statistics of the training
@@ -139,7 +148,7 @@ class FastWAMPolicy(Policy):
             self._facts["statistics_sha256"] = checkpoint_digest(str(statistics))
             self._facts["checkpoint_step"] = opened.step
         check_memory(needed_gib(config, dtype), self._device)
-        source = settings.size if settings.random_weights else find_wan(settings.wan)
+        source = settings.size if settings.random_weights else WAN.find(settings.wan)
         encoders = WanEncoders(source, dtype, self._device)
         self._prompts = encoders.prompt_cache()
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": encoders.vae_digest()}
@@ -151,7 +160,7 @@ class FastWAMPolicy(Policy):
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:
         """Checks for the image and text encoders."""
-        return (check_wan,)
+        return (WAN.check,)
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -166,44 +175,81 @@ class FastWAMPolicy(Policy):
     def _encode(self) -> StagedFunction:
         return GraphedFunction(self._encode_images) if self._settings.accelerate else self._encode_images
 
+    @cached_property
+    def _batches(self) -> Batches:
+        return choose_batches(self._settings, self._device, self._settings.accelerate, self._rows_alike)
+
     def prepare(self, instructions: Sequence[str]) -> None:
         """Compute the embeddings of the run's prompts, then load the model.
 
         In this order the text encoder (11 GB) and the model are never on the device at the same time.
 
         Raises:
-            UserError: a weight is not finite, or a file of the encoders is damaged.
+            UserError: a weight is not finite, a file of the encoders is damaged, or the rows of a fixed batch are not
+                computed alike on this device.
         """
         self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
-        _ = self._sampler, self._vae
+        _ = self._sampler, self._vae, self._batches
 
     def facts(self) -> Mapping[str, Any]:
-        """Device, dtype, versions, and digests of statistics and encoders."""
+        """Device, dtype, versions, digests of statistics and encoders, and the rows of a fixed batch."""
         name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
-        return {**self._facts, "device": name}
+        rows = self._batches.rows
+        return {**self._facts, "device": name, **({"rows": rows} if rows else {})}
 
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
-        """One chunk for each observation, computed as one batch."""
+        """One chunk for each observation, computed in batches as the settings say."""
         watch = Stopwatch(self._device)
-        with watch("total"):
-            with watch("preprocess"):
-                images = self._images(observations)
-                states = np.stack([self._normaliser.normalise_state(one.state) for one in observations])
-            with watch("text"), torch.inference_mode():
-                text = torch.stack([self._text(one.instruction) for one in observations])
-                context = self._sampler.model.context(text, torch.from_numpy(states).to(self._device))
-            (latents,) = self._encode([images], watch)
-            seeds = [self._noise_seed(one.key) for one in observations]
-            sample = self._sampler.sample(latents, context, seeds, watch=watch)
-            with watch("postprocess"):
-                actions = self._robot.commands(self._normaliser.denormalise_action(sample.actions.numpy()))
-        asked = [row for row, one in enumerate(observations) if one.imagine]
-        imagined = dict(zip(asked, self._imagined(asked, sample, latents, context, seeds, watch), strict=True))
+        answers = [answer for group in self._batches.groups(observations) for answer in self._answer(group, watch)]
         measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
         measured["batch"] = float(len(observations))
-        return [
-            ActionChunk(chunk[: self.spec.execute], measured, imagined.get(row)) for row, chunk in enumerate(actions)
+        return [ActionChunk(actions[: self.spec.execute], measured, imagined) for actions, imagined in answers]
+
+    def _answer(
+        self, observations: Sequence[Observation], watch: Stopwatch
+    ) -> list[tuple[NDArray[np.float32], ImaginedFrames | None]]:
+        """Commands and imagined frames for the observations of one call of the model."""
+        filled = self._batches.filled
+        with watch("total"):
+            with watch("preprocess"):
+                images = self._images(filled([self.view(one) for one in observations]))
+                # Copied, because kernels may add in another order if memory is aligned as numpy aligns it.
+                states = torch.tensor(
+                    np.stack(filled([self._normaliser.normalise_state(one.state) for one in observations])),
+                    device=self._device,
+                )
+            with watch("text"):
+                text = torch.stack(filled([self._text(one.instruction) for one in observations]))
+            seeds = filled([self._noise_seed(one.key) for one in observations])
+            latents, context, sample = self._infer((images, text, states), seeds, watch)
+            with watch("postprocess"):
+                actions = self._robot.commands(self._normaliser.denormalise_action(sample.actions.numpy()))
+        imagined = [
+            self._imagined(row, latents, context, sample, seeds[row], watch) if one.imagine else None
+            for row, one in enumerate(observations)
         ]
+        return list(zip(actions[: len(observations)], imagined, strict=True))
+
+    def _infer(self, inputs: Sequence[Tensor], seeds: Sequence[int], watch: Watch) -> tuple[Tensor, Tensor, Sample]:
+        """Latents of the observed frames, context, and sample, for images, texts and states."""
+        images, text, states = inputs
+        with watch("text"), torch.inference_mode():
+            context = self._sampler.model.context(text, states)
+        (latents,) = self._encode([images], watch)
+        return latents, context, self._sampler.sample(latents, context, seeds, watch)
+
+    def _rows_alike(self, rows: int) -> bool:
+        generator = torch.Generator().manual_seed(0)
+        text_dim = self._sampler.model.config.video.text_dim
+        shapes = (3, *self._robot.image_size), (LENGTH, text_dim), (self._robot.state_dim,)
+        dtype = self._sampler.model.dtype
+
+        def infer(inputs: Sequence[Tensor]) -> list[Tensor]:
+            latents, _, sample = self._infer(inputs, [0] * rows, unwatched)
+            return [latents, sample.actions, *([] if sample.video is None else [sample.video])]
+
+        images, text, states = (torch.randn(rows, *shape, generator=generator).to(self._device) for shape in shapes)
+        return rows_alike(infer, [images.to(dtype), text.to(dtype), states])
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
         """The picture composed of the cameras, which the model receives."""
@@ -225,10 +271,9 @@ class FastWAMPolicy(Policy):
         flops = stage_flops(model, self._vae, self._robot.image_size, chosen.variant, chosen.steps)
         return Costs(parameters_by_component(model, self._vae), float(sum(flops.values())))
 
-    def _images(self, observations: Sequence[Observation]) -> Tensor:
+    def _images(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Pictures (B, 3, H, W) in -1..1, scaled in the model's dtype as in the official implementation."""
-        pixels = np.stack([self.view(one) for one in observations])
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device, self._sampler.model.dtype)
+        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(self._device, self._sampler.model.dtype)
         return images * (2.0 / 255.0) - 1.0
 
     @torch.inference_mode()
@@ -245,24 +290,15 @@ class FastWAMPolicy(Policy):
         return int.from_bytes(hashlib.sha256(f"{key}\0noise".encode()).digest()[:4], "little")
 
     def _imagined(
-        self,
-        rows: Sequence[int],
-        sample: Sample,
-        latents: Tensor,
-        context: Tensor,
-        seeds: Sequence[int],
-        watch: Stopwatch,
-    ) -> list[ImaginedFrames]:
-        """Decoded videos of some rows of a batch. A variant that needs no video denoises one for these rows only."""
-        rows = list(rows)
-        if not rows:
-            return []
+        self, row: int, latents: Tensor, context: Tensor, sample: Sample, seed: int, watch: Stopwatch
+    ) -> ImaginedFrames:
+        """The decoded video of one row, computed alone. A variant that needs no video denoises one for it."""
         if sample.video is None:
-            video = self._sampler.imagine(latents[rows], context[rows], [seeds[row] for row in rows], watch)
+            video = self._sampler.imagine(latents[row, None].clone(), context[row, None].clone(), [seed], watch)
         else:
-            video = sample.video[rows]
+            video = sample.video[row, None].clone()
         with watch("decode"):
-            return [ImaginedFrames(frames, FRAME_INTERVAL) for frames in self._vae.decode(video)]
+            return ImaginedFrames(self._vae.decode(video)[0], FRAME_INTERVAL)
 
 
 def parameters_by_component(model: FastWAM, vae: VideoVAE) -> dict[str, int]:

@@ -23,7 +23,7 @@ StagedFunction = Callable[[Sequence[Tensor], Watch], Sequence[Tensor]]
 class GraphedFunction:
     """A staged function, recorded as one CUDA graph per stage, once for each shape of its inputs.
 
-    A batch is filled up to the next power of two with copies of its last row, so that few shapes occur.
+    Few shapes should occur: see :class:`wam_eval.models.batches.Batches`.
 
     Args:
         function: depends only on its inputs and on tensors that never change.
@@ -35,14 +35,11 @@ class GraphedFunction:
 
     def __call__(self, inputs: Sequence[Tensor], watch: Watch = unwatched) -> list[Tensor]:
         """Results of the function, copied, so that a later call does not change them."""
-        rows = len(inputs[0])
-        capacity = 1 << (rows - 1).bit_length()
-        filled = [torch.cat([x, x[-1:].expand(capacity - rows, *x.shape[1:])]) for x in inputs]
-        shapes = tuple(x.shape for x in filled)
+        shapes = tuple(x.shape for x in inputs)
         if shapes not in self._recordings:
             with watch("record"):
-                self._recordings[shapes] = _Recording(self._function, filled)
-        return [x[:rows].clone() for x in self._recordings[shapes].replay(filled, watch)]
+                self._recordings[shapes] = _Recording(self._function, inputs)
+        return [x.clone() for x in self._recordings[shapes].replay(inputs, watch)]
 
 
 @lru_cache(maxsize=1)
