@@ -55,6 +55,8 @@ class PolicySpec:
         execute: actions of a chunk that are executed before the policy is asked again.
         privileged: True if it reads the simulator's own state.
         imagines: True if it can return imagined frames with an answer.
+        largest_batch: observations that it answers together; more in one call would be answered one group after the
+            other, and all be waited for. ``None`` if there is no limit.
     """
 
     cameras: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class PolicySpec:
     execute: int = 1
     privileged: bool = False
     imagines: bool = False
+    largest_batch: int | None = None
 
     @property
     def request(self) -> Request:

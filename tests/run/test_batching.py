@@ -53,9 +53,10 @@ def released() -> Slow:
     return policy
 
 
-def ask(keys: list[str], alone: bool = False) -> tuple[Slow, list[Any]]:
+def ask(keys: list[str], alone: bool = False, largest: int | None = None) -> tuple[Slow, list[Any]]:
     """Ask for the first key, and for all others while it is being answered."""
     policy = Slow.create()
+    policy.spec = PolicySpec(largest_batch=largest)
     batcher = Batcher(policy, Path(os.devnull))
     with ThreadPoolExecutor(len(keys)) as pool:
         futures = [pool.submit(batcher.act, observation(keys[0]), alone)]
@@ -72,6 +73,13 @@ def test_waiting_observations_are_one_batch_and_each_gets_its_own_answer() -> No
     policy, answers = ask(["a", "b", "c", "d"])
     assert policy.batches[0] == ["a"] and sorted(policy.batches[1]) == ["b", "c", "d"]
     assert [answer.actions[0, 0] for answer in answers] == [ord(c) for c in "abcd"]
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, [1, 1, 1, 1, 1]), (3, [1, 3, 1]), (4, [1, 4])])
+def test_a_batch_is_no_larger_than_the_policy_answers_together(largest: int, sizes: list[int]) -> None:
+    policy, answers = ask(["a", "b", "c", "d", "e"], largest=largest)
+    assert [len(keys) for keys in policy.batches] == sizes
+    assert [answer.actions[0, 0] for answer in answers] == [ord(c) for c in "abcde"]
 
 
 def test_an_error_at_a_shared_batch_is_assigned_to_no_episode_yet() -> None:

@@ -49,6 +49,10 @@ class BatchSettings(PolicySettings):
             raise ValueError("`rows` is the number of rows of a fixed batch: leave it out with `batch: fast`")
         return self
 
+    def rows_on(self, device: torch.device) -> int | None:
+        """Requested or default rows of a fixed batch on a device; ``None`` for fast batches."""
+        return None if self.batch == "fast" else self.rows or DEFAULT_ROWS[device.type]
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -93,9 +97,9 @@ def choose_batches(
     Raises:
         UserError: the requested number of rows fails.
     """
-    if settings.batch == "fast":
+    rows = settings.rows_on(device)
+    if rows is None:
         return Batches(None, powers=accelerate)
-    rows = settings.rows or DEFAULT_ROWS[device.type]
     if rows == 1 or alike(rows):
         return Batches(rows)
     if settings.rows is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -37,7 +38,8 @@ class _Call:
 class Batcher:
     """Calls a policy from a single thread, so that it needs no locks.
 
-    A batch contains the observations that are waiting at that moment; the thread never waits for further ones.
+    A batch contains the observations that are waiting at that moment, up to the policy's largest batch; the thread never
+    waits for further ones.
 
     Args:
         policy: the policy; only this thread calls it from now on.
@@ -108,7 +110,8 @@ class Batcher:
             if not (first.observation or first.function):
                 return
             batch = [first]
-            while first.observation and not first.alone and left is None and not self._queue.empty():
+            most = 1 if first.function or first.alone else self._policy.spec.largest_batch or sys.maxsize
+            while len(batch) < most and left is None and not self._queue.empty():
                 following = self._queue.get()
                 if following.observation and not following.alone:
                     batch.append(following)

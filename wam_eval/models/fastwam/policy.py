@@ -155,7 +155,13 @@ class FastWAMPolicy(Policy):
         self._text = lru_cache(maxsize=256)(self._text_on_device)
         self._make_model = partial(make_model, opened, config, dtype, self._device)
         self._make_vae = encoders.vae
-        self.spec = PolicySpec(self._robot.cameras, self._robot.action_dim, settings.execute, imagines=True)
+        self.spec = PolicySpec(
+            cameras=self._robot.cameras,
+            action_dim=self._robot.action_dim,
+            execute=settings.execute,
+            imagines=True,
+            largest_batch=settings.rows_on(self._device),
+        )
 
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:
