@@ -352,7 +352,8 @@ def _constant_numbers(data: ActionData) -> Iterator[str]:
         if part.kind == "quaternion" or not numbers or (part.kind == "target" and len(numbers) < part.size):
             continue
         values = sorted({float(low[i]) for i in numbers})
-        what = part.name if len(numbers) == part.size else f"{part.name} (numbers {', '.join(map(str, numbers))})"
+        listed = f"number{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+        what = part.name if len(numbers) == part.size else f"{part.name} ({listed})"
         shown = f"always {_n(values[0])}" if len(values) == 1 else "constant"
         yield f"{what} is {shown} in {_all(data)}. Does the policy give actions of this robot, in this order?"
 
@@ -461,4 +462,4 @@ def _range(low: float, high: float) -> str:
 
 
 def _n(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value + 0.0:.3g}"  # no minus zero

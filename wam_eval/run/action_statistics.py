@@ -66,7 +66,7 @@ class ActionStatistics(BaseModel):
         start: largest distance of the first action from the no-op at the start, for each part of kind ``target``.
         quaternions: for each part of kind ``quaternion``.
         still: True if all actions are the no-op.
-        digest: CRC-32 of the actions' bytes, to find episodes with equal actions.
+        digest: CRC-32 of the actions' bytes, without minus zeros, to find episodes with equal actions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,7 +109,7 @@ def action_statistics(
         start=_rounded([np.abs(first[place] - no_op[place]).max() for place in targets]),
         quaternions=tuple(_quaternions(actions[:, place].astype(np.float64), no_op[place]) for place in quaternions),
         still=bool((np.abs(actions - no_op) <= slack).all()),
-        digest=f"{zlib.crc32(np.ascontiguousarray(actions).tobytes()):08x}",
+        digest=f"{zlib.crc32((actions + np.float32(0)).tobytes()):08x}",
     )
 
 
@@ -140,4 +140,4 @@ def _angle(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _rounded(values: NDArray[np.float32] | list[float]) -> tuple[float, ...]:
-    return tuple(float(f"{value:.4g}") for value in values)
+    return tuple(float(f"{value:.4g}") + 0.0 for value in values)  # no minus zero
