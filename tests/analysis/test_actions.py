@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def only(found: list[str]) -> str:
     return found[0]
 
 
-def changed(actions: Actions, columns: slice | list[int] | int, by: Callable[[Actions], Actions]) -> Actions:
+def changed(actions: Actions, columns: slice | list[int] | int, by: Callable[[Any], Any]) -> Actions:
     """Actions with other values in some columns."""
     found = actions.copy()
     found[:, columns] = by(found[:, columns])
@@ -240,9 +241,7 @@ def test_absolute_poses_where_changes_are_expected() -> None:
         (HandPoses, lambda g: 100 * g, "grippers 1 and 2 from 0 to 100 in {n}, but MINE opens it at 1"),
     ],
 )  # fmt: skip
-def test_other_ranges_of_grippers(
-    space: type[ActionSpace], convert: Callable[[Actions], Actions], expected: str
-) -> None:
+def test_other_ranges_of_grippers(space: type[ActionSpace], convert: Callable[[Any], Any], expected: str) -> None:
     indices = [gripper.index for gripper in space().grippers]
     text = only(warned(space(), [changed(PROPER[space](0), indices, convert)]))
     assert text.startswith(expected.format(n="120 steps")) and "`gripper:`" in text
@@ -359,6 +358,7 @@ def test_the_same_actions_in_all_episodes() -> None:
     assert text.startswith("the same actions in all 4 failed episodes of equal length")
     assert warned(PoseDelta(), [deltas(0)] * 2) == []
     assert warned(PoseDelta(), [deltas(0)] * 4 + [deltas(1)]) == []
+    assert warnings_of(data_of(PoseDelta(), [deltas(i) for i in range(4)], 0.0, [True] * 4)) == []
     early = data_of(PoseDelta(), [deltas(0)] * 4 + [deltas(0)[:90]], 0.05, [False] * 4 + [True])
     assert only(warnings_of(early)) == text
 
@@ -368,8 +368,13 @@ def test_numbers_that_never_change() -> None:
     assert only(warned(PoseDelta(), still)).startswith("rotation is always 0 in all 4 episodes.")
     one = [changed(deltas(i), 5, lambda a: 0 * a) for i in range(4)]
     assert only(warned(PoseDelta(), one)).startswith("rotation (number 5) is always 0 in all 4 episodes.")
-    arm = [changed(joints(i), slice(7, 13), lambda a: 0 * a) for i in range(4)]
-    assert only(warned(JointTargets(), arm)).startswith("joints of the right arm is always 0 in all 4 episodes.")
+    arm = [changed(joints(i), slice(7, 13), lambda a: 0 * a + 0.4) for i in range(4)]
+    assert only(warned(JointTargets(), arm)).startswith("joints of the right arm is always 0.4 in all 4 episodes.")
+
+
+def test_an_arm_may_rest() -> None:
+    """As in tasks for one arm."""
+    assert warned(JointTargets(), [changed(joints(i), slice(7, 13), lambda a: 0 * a) for i in range(4)]) == []
 
 
 # Runs

@@ -147,8 +147,7 @@ def test_lines_without_statistics_are_older_ledgers(runs: Path) -> None:
 
 
 def test_a_space_without_parts_has_ranges_and_grippers() -> None:
-    class Bare(Pushes):
-        parts = ()
-
-    found = action_statistics(np.ones((3, 7), np.float32), Bare(), NO_STATE)
+    space = Pushes()
+    space.parts = ()
+    found = action_statistics(np.ones((3, 7), np.float32), space, NO_STATE)
     assert found and found.start == () and found.quaternions == () and len(found.grippers) == 1

@@ -29,7 +29,7 @@ class Pushes(ActionSpace):
     dim = 7
     low, high = np.full(7, -5, np.float32), np.full(7, 5, np.float32)
     grippers = (Gripper(6, open=-1.0, closed=1.0),)
-    parts = (ActionPart("push", first=0, size=6, kind="change"),)
+    parts: tuple[ActionPart, ...] = (ActionPart("push", first=0, size=6, kind="change"),)
 
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """Zeros."""

@@ -27,7 +27,7 @@ SUCCESSFUL = 0.5
 FAILING = 0.1
 """Largest success rate at which suspicions are reported."""
 STEPS = 50
-"""Control steps below which nothing is reported."""
+"""Control steps below which nothing is reported about a run, and no episode is compared with others."""
 EPISODES = 3
 """Episodes below which nothing is said about behaviour."""
 EPISODES_INVERTED = 5
@@ -264,7 +264,7 @@ def _gripper_fault(data: ActionData, gripper: Gripper) -> str:
 
 
 def _quaternion_faults(data: ActionData) -> Iterator[str]:
-    parts = [part for part in data.space.parts if part.kind == "quaternion"]
+    parts = _parts(data, "quaternion")
     uses = list(zip(*(one.quaternions for one in data.episodes), strict=True))
     for part, episodes in zip(parts, uses, strict=bool(uses)):
         low, high = min(one.low for one in episodes), max(one.high for one in episodes)
@@ -332,24 +332,25 @@ def _one_way(data: ActionData) -> Iterator[str]:
 
 def _equal_episodes(data: ActionData) -> Iterator[str]:
     """Failed episodes of equal length with equal actions; successful ones stop early and cannot be compared."""
-    failed = [
-        (int(s), one.digest) for s, one, won in zip(data.steps, data.episodes, data.success, strict=True) if not won
-    ]
+    all_of = zip(data.steps.tolist(), data.episodes, data.success, strict=True)
+    failed = [(steps, one.digest) for steps, one, won in all_of if not won and steps >= STEPS]
     lengths = {steps for steps, _ in failed}
-    if len(set(failed)) == len(lengths) and len(failed) >= EPISODES * len(lengths):
+    if lengths and len(set(failed)) == len(lengths) and len(failed) >= EPISODES * len(lengths):
         yield (
-            f"the same actions in all {len(failed):,} failed episodes of equal length, although these start "
-            "differently. Does the policy use what it observes?"
+            f"the same actions in all {len(failed):,} failed episodes of equal length. "
+            "Does the policy use what it observes?"
         )
 
 
 def _constant_numbers(data: ActionData) -> Iterator[str]:
-    """Numbers that never change; of targets only whole parts, since a robot may need one arm only."""
+    """Numbers that never change; of targets only whole parts away from the start, since an arm may have no task."""
     low, high = data.low.min(axis=0), data.high.max(axis=0)
     constant = low == high
+    starts = {part.name: [one.start[i] for one in data.episodes] for i, part in enumerate(_parts(data, "target"))}
     for part in data.space.parts:
         numbers = [i for i in range(part.first, part.first + part.size) if constant[i]]
-        if part.kind == "quaternion" or not numbers or (part.kind == "target" and len(numbers) < part.size):
+        resting = part.kind == "target" and (len(numbers) < part.size or not min(starts[part.name]))
+        if part.kind == "quaternion" or not numbers or resting:
             continue
         values = sorted({float(low[i]) for i in numbers})
         listed = f"number{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
@@ -360,7 +361,7 @@ def _constant_numbers(data: ActionData) -> Iterator[str]:
 
 def _targets(data: ActionData) -> Iterator[str]:
     """Targets that are near the start throughout, or that begin far from it."""
-    parts = [part for part in data.space.parts if part.kind == "target"]
+    parts = _parts(data, "target")
     if not parts:
         return
     starts = np.array([one.start for one in data.episodes])  # (n, parts)
@@ -412,6 +413,10 @@ def _gripper_behaviour(data: ActionData) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------------- words
+
+
+def _parts(data: ActionData, kind: str) -> list[ActionPart]:
+    return [part for part in data.space.parts if part.kind == kind]
 
 
 def _largest(data: ActionData, part: ActionPart) -> float:
