@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from wam_eval import config
 from wam_eval.config import PolicyConfig
+from wam_eval.errors import UserError
 from wam_eval.policy import Policy, policy_arguments
 from wam_eval.run.execute import RunProgress, RunRequest, default_name, execute
 from wam_eval.run.folder import RunFolder, RunRecord
 from wam_eval.run.plan import SuitePlan, plan_run
 from wam_eval.run.task_selection import TaskSelection
+from wam_eval.signals import interrupting, received
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,15 +89,17 @@ class Run:
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Ctrl-C during :func:`evaluate`. Finished episodes are on disk, and the tables are up to date.
+    """Ctrl-C or another signal during :func:`evaluate`. Finished episodes are on disk, and the tables are up to date.
 
     Attributes:
         run: the run; the same call of :func:`evaluate` continues it.
+        signal: the signal; SIGINT for Ctrl-C.
     """
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"run {run.name} was interrupted")
+    def __init__(self, run: Run, signal: Signals) -> None:
+        super().__init__(f"run {run.name} was interrupted by {signal.name}")
         self.run = run
+        self.signal = signal
 
 
 def evaluate(
@@ -119,6 +125,9 @@ def evaluate(
     progress: Callable[[RunProgress], None] | None = None,
 ) -> Run:
     """Evaluate a policy on a suite. The same call continues a run that was stopped.
+
+    Called in the main thread, signals of :data:`wam_eval.signals.STOPPING` that have no handler interrupt the run as
+    Ctrl-C does, instead of ending this process at once. Handlers of the caller stay.
 
     Args:
         suite: name of a suite or a group of suites.
@@ -149,7 +158,7 @@ def evaluate(
 
     Raises:
         UserError: something does not exist or does not fit; the text says what to do.
-        RunInterrupted: Ctrl-C.
+        RunInterrupted: Ctrl-C, or another signal.
     """
     from wam_eval.report.tables import write_results
 
@@ -182,14 +191,21 @@ def evaluate(
         command=sys.argv if command is None else command,
         progress=progress,
     )
-    try:
-        execute(request)
-    except KeyboardInterrupt as interrupt:
-        if not RunFolder(name).exists():  # interrupted before there was anything to keep
+    folder = RunFolder(name)
+    with interrupting():
+        try:
+            execute(request)
+            write_results(folder)
+        except KeyboardInterrupt as interrupt:
+            if not folder.exists():  # interrupted before there was anything to keep
+                raise
+            write_results(folder)
+            raise RunInterrupted(Run(name), received() or Signals.SIGINT) from interrupt
+        except UserError:
+            with suppress(UserError):
+                if folder.exists():
+                    write_results(folder)
             raise
-        write_results(RunFolder(name))
-        raise RunInterrupted(Run(name)) from interrupt
-    write_results(RunFolder(name))
     return Run(name)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-# Importing these modules registers their commands, in the order of the help.
-from wam_eval.cli import run, results, machine  # noqa: F401  # isort: skip
-from wam_eval.cli.app import app
+from wam_eval.cli.stopping import stoppable
 
 
 def main() -> None:
     """Entry point of ``wam-eval``."""
-    app()
+    with stoppable():
+        from wam_eval.cli.app import app  # this takes a moment, in which a signal may arrive already
+
+        app()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,9 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from wam_eval import config
+from wam_eval.cli.stopping import exit_status
 from wam_eval.errors import UserError
+from wam_eval.signals import received
 
 if TYPE_CHECKING:
     from wam_eval.api import Run
@@ -27,7 +31,7 @@ class Commands(TyperGroup):
     """Commands of ``wam-eval``: its own, and those that benchmarks add.
 
     A benchmark's command is imported when it is named or listed in the help. An error that the user can correct becomes
-    one message on standard error and exit status 2.
+    one message on standard error and exit status 2, a signal one with 128 + its number.
     """
 
     def list_commands(self, context: Any) -> list[str]:
@@ -50,12 +54,15 @@ class Commands(TyperGroup):
         """Run a command."""
         try:
             return super().invoke(context)
+        except KeyboardInterrupt:
+            text, status = f"stopped by {(received() or signal.SIGINT).name}", exit_status()
         except Exception as error:
-            text = _message(error)
-            if text is None:
+            if (message := _message(error)) is None:
                 raise
+            text, status = message, 2
+        with contextlib.suppress(OSError):  # the terminal may be closed
             typer.echo(" ".join(filter(None, ("wam-eval", context.invoked_subcommand))) + f": {text}", err=True)
-            raise typer.Exit(2) from error
+        raise typer.Exit(status)
 
 
 app = typer.Typer(
@@ -177,3 +184,8 @@ def print_table(run: Run) -> None:
     console.print(terminal_of(run.table))
     if (beside := side_by_side(run.table)) is not None:
         console.print(beside)
+
+
+# Importing these modules registers their commands, in the order of the help. They need the names above.
+for module in ("run", "results", "machine"):
+    importlib.import_module(f"wam_eval.cli.{module}")

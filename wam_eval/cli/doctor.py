@@ -14,9 +14,11 @@ import psutil
 from rich.table import Table
 from rich.text import Text
 
+import wam_eval
 from wam_eval import config
 from wam_eval.benchmark import Check, Status, load_benchmark
 from wam_eval.errors import UserError
+from wam_eval.hosting.package_identity import own_code, source_folder
 from wam_eval.policy import OPTIONAL_MODULES, policy_class
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -42,6 +44,7 @@ def diagnose(simulate: bool = False) -> list[Check]:
     """
     checks: list[NamedCheck] = [
         ("Python", check_python),
+        ("wam-eval", check_own_package),
         *((name, partial(check_package, name)) for name in TESTED),
         ("torch", check_torch),
         *benchmark_checks(simulate),
@@ -74,6 +77,19 @@ def table_of_checks(checks: list[Check]) -> Table:
 def check_python() -> Check:
     """The interpreter of this process."""
     return Check("Python", "ok", f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def check_own_package() -> Check:
+    """The code of this package, and that it is the installed one: another copy may come first on the import path."""
+    folder, digest = own_code()
+    detail = f"{wam_eval.__version__}, code {digest:.12} in {folder}"
+    try:
+        installed = source_folder("wam-eval") / folder.name
+    except PackageNotFoundError:
+        return Check("wam-eval", "ok", f"{detail}, not installed")
+    if installed.resolve() == folder.resolve():
+        return Check("wam-eval", "ok", detail)
+    return Check("wam-eval", "warn", f"{detail}; the installed one is in {installed}", "unset PYTHONPATH")
 
 
 def check_package(name: str) -> Check:

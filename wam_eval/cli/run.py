@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from wam_eval.cli.app import (
     settings_in,
     table_of,
 )
+from wam_eval.cli.stopping import exit_status
 
 
 class Video(str, Enum):
@@ -86,9 +86,6 @@ def run(
         for detail in sorted({plan.protocol.assets.detail for plan in plans} - {""}):
             console.print(f"Assets: {detail}", markup=False, highlight=False)
 
-    # A cluster's scheduler stops a run as Ctrl-C does; background jobs of a shell would ignore both.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
     stopped = False
     try:
         played = api.evaluate(
@@ -125,7 +122,7 @@ def run(
     console.print(f"Saved in {played.path}", markup=False, highlight=False)
     if stopped:
         console.print("Stopped. Finished episodes are kept; the same command continues this run.")
-    raise typer.Exit(130 if stopped else 0 if played.estimate.n else 1)
+    raise typer.Exit(exit_status() if stopped else 0 if played.estimate.n else 1)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import Any
@@ -15,6 +16,7 @@ from wam_eval.policy import PolicyUnavailable
 from wam_eval.run.cluster import Backend, CallFailed, RunSize, WorkerDied
 from wam_eval.run.ledger import Record
 from wam_eval.run.worker import Result, WorkerPlan
+from wam_eval.signals import received, wait_for_signal
 
 ATTEMPTS = 3
 """Attempts at an episode; after infrastructure errors in all of them the error is recorded."""
@@ -23,6 +25,7 @@ RETRIED = (Outcome.SIMULATOR_ERROR, Outcome.TIMEOUT)
 _WORKER_DEATHS = 5  # in a row, without a finished episode between them
 _LOST_ATTEMPTS = 24  # in a row; then the installation is the cause, not the episodes
 _START_SECONDS = 120.0
+_CLOSE_SECONDS = 1.5
 
 
 class EpisodeQueue:
@@ -139,6 +142,7 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._deaths = 0
         self._lost_in_a_row = 0
+        self._failing = False  # the last result was an error
 
     def run(self, episodes: Iterable[Episode]) -> None:
         """Play all episodes.
@@ -147,11 +151,14 @@ class Dispatcher:
             UserError: no worker can be started, workers keep dying, or a simulator imports other packages than the
                 protocol records.
             PolicyUnavailable: the policy cannot answer any more.
+            KeyboardInterrupt: a signal was received.
         """
         queue = EpisodeQueue(episodes)
         self._workers = [self._start_worker() for _ in range(min(self._size.workers, len(queue)))]
         waited = 0.0
         while queue or self._playing:
+            if received():
+                raise KeyboardInterrupt
             self._send(queue)
             starting = {worker.started: worker for worker in self._workers if worker.started is not None}
             placing = {worker.hostname: worker for worker in self._workers if worker.hostname is not None}
@@ -174,7 +181,8 @@ class Dispatcher:
         """End the workers and their simulators. Policies that still answer may close their connections first."""
         closing = [self._backend.call(worker.handle, "close") for worker in self._workers if worker.ready]
         if closing:
-            self._backend.wait(closing, len(closing), 3.0)
+            with suppress(UserError):  # servers of the cluster have ended, and the workers with them
+                self._backend.wait(closing, len(closing), _CLOSE_SECONDS)
         for worker in self._workers:
             self._backend.kill(worker.handle)
 
@@ -237,6 +245,10 @@ class Dispatcher:
             if isinstance(error.cause, PolicyUnavailable | UserError):  # further episodes would fail, too
                 raise error.cause from None
             result = _failure(playing, str(error))
+        failed = result.record.outcome not in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.NOT_RUN)
+        if failed and not self._failing:
+            wait_for_signal()
+        self._failing = failed
         del self._playing[reference]
         playing.worker.idle.append(playing.slot)
         queue.done(playing.episode)
@@ -255,6 +267,7 @@ class Dispatcher:
         """Put the episodes of a dead worker back and start another one."""
         if worker not in self._workers:
             return
+        wait_for_signal()
         self._workers.remove(worker)
         self._backend.kill(worker.handle)
         self._deaths += 1
