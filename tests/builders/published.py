@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from wam_eval.papers.audit import Check
+from wam_eval.papers.checks import Check
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import Method, Number, Paper, Published
 
@@ -31,7 +31,9 @@ def number(value: str, condition: str | None = "average", **fields: Any) -> Numb
         "status": "primary",
         "note": None,
     }
-    return Number(**{**defaults, "value": Decimal(value), "condition": condition, **fields})
+    values = {**defaults, "value": Decimal(value), "condition": condition, **fields}
+    values.setdefault("cited_from", "2401.00001" if values["measured_by"] == "cited" else None)
+    return Number(**values)
 
 
 def published(*numbers: Number, papers: dict[str, Paper] | None = None) -> Published:

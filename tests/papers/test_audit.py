@@ -9,7 +9,8 @@ import pytest
 
 from tests.builders.published import kinds, libero_plus_row, libero_row, number, published, robotwin_column
 from wam_eval.papers import audit
-from wam_eval.papers.audit import check_averages, check_totals, possible_counts
+from wam_eval.papers.audit import check_averages, check_totals
+from wam_eval.papers.averages import possible_counts
 from wam_eval.papers.claims import read_claims
 from wam_eval.papers.published import Number, read_published
 from wam_eval.report.audit import DOCUMENT, markdown
@@ -91,14 +92,22 @@ def test_totals_of_libero_plus() -> None:
     parts = ["0.0", "0.0", "0.0", "100.0", "100.0", "0.0", "0.0"]  # weighted 22.11, unweighted 28.57
     weighted, plain = libero_plus_row(*parts, "22.1"), libero_plus_row(*parts, "28.6", method="n")
     assert kinds(check_totals(published(*weighted))) == []
-    assert kinds(check_totals(published(*weighted, *plain))) == ["rows of different kinds"]
+    assert kinds(check_totals(published(*weighted, *plain)))[0] == "rows of different kinds"
     neither = libero_plus_row(*parts, "25.0", method="o")
     check = check_totals(published(*weighted, *neither))
-    assert kinds(check) == ["rows that are no mean"]
+    assert kinds(check)[0] == "rows that are no mean"
     assert [row[-1] for row in check.listing[1:]] == ["task-weighted", "neither"]
     assert kinds(check_averages(published(*neither))) == ["does not add up"]
     either = libero_plus_row(*["50.0"] * 7, "50.0", method="p")
     assert kinds(check_totals(published(*weighted, *either))) == []
+
+
+def test_a_lead_between_totals_of_two_kinds() -> None:
+    """Weighted 22.1 and unweighted 28.6 are the same row: the lead of 6.5 is that of one mean over the other."""
+    parts = ["0.0", "0.0", "0.0", "100.0", "100.0", "0.0", "0.0"]
+    pair = published(*libero_plus_row(*parts, "22.1"), *libero_plus_row(*parts, "28.6", method="n"))
+    (finding,) = [one for one in check_totals(pair).findings if one.kind == "lead that depends on the mean"]
+    assert finding.detail.startswith("n above m: prints 6.5; task-weighted −")
 
 
 def test_copied_rows() -> None:
@@ -154,6 +163,23 @@ def test_fewer_trials_than_stated() -> None:
     assert kinds(audit.check_trials(published(*robotwin_column([1, *even[1:]], "49.02")))) == []
     assert kinds(audit.check_trials(published(*robotwin_column(even, "49.00", trials=50)))) == []
     assert kinds(audit.check_trials(published(*robotwin_column(even[:10], "9")))) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "fields", "expected"),
+    [
+        (("98.5", "99.6", "97.2", "98.5"), {}, "libero_spatial 98.5, libero_10 98.5: no whole number of 500 trials"),
+        (("98.4", "99.6", "97.2", "98.6"), {}, None),
+        (("98.5", "99.6", "97.2", "98.5"), {"trials": 1000}, None),
+    ],
+)
+def test_rates_that_the_usual_trials_cannot_give(
+    values: tuple[str, ...], fields: dict[str, Any], expected: str | None
+) -> None:
+    findings = audit.check_trials(published(*libero_row(*values, "98.5", **fields))).findings
+    found = [finding.detail for finding in findings if finding.kind == "not from the usual trials"]
+    assert [expected in detail for detail in found] == ([True] if expected else [])
+    assert not expected or found[0].endswith("the row fits 1,000, 1,500")
 
 
 def test_names() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders.published import kinds, number, published, robotwin_column
 from wam_eval.errors import UserError
-from wam_eval.papers.audit import Range
+from wam_eval.papers.averages import Range
 from wam_eval.papers.claims import (
     FAILED_READING,
     FAILS,
@@ -41,6 +41,8 @@ BOTH_CLEAN, BOTH_RANDOM = {"condition": "clean"}, {"condition": "randomized"}
     ("kind", "holding", "failing"),
     [
         ("value", {"of": CLEAN_M, "printed": (90,)}, {"of": CLEAN_M, "printed": ("91.0",)}),
+        ("values", {"of": BOTH_CLEAN, "printed": (90, "50.2")}, {"of": BOTH_CLEAN, "printed": (90, "51.3")}),
+        ("sum", {"of": BOTH_CLEAN, "printed": ("140.2",)}, {"of": BOTH_CLEAN, "printed": ("141.0",)}),
         ("mean", {"of": BOTH_CLEAN, "printed": ("70.1",)}, {"of": BOTH_CLEAN, "printed": ("70.3",)}),
         (
             "difference",
@@ -125,6 +127,7 @@ def test_claims_without_tables_and_readings() -> None:
         {"kind": "highst"},
         {"kind": "value", "of": {"method": "z"}},
         {"kind": "value", "of": BOTH_CLEAN},
+        {"kind": "values", "of": BOTH_CLEAN},
         {"kind": "highest", "of": CLEAN_M, "against": RANDOM_M},
         {"kind": "above each", "of": CLEAN_M, "against": RANDOM_M},
     ],

@@ -19,6 +19,7 @@ TABLES = {
     ("fastwam", "Table 1"): 10 * 3 - 1,  # one dash
     ("fastwam", "Table 2"): 9 * 5,
     ("fastwam", "Table 3"): 51 * 7 * 2,
+    ("fastwam", "Section 4.1"): 2,
     ("fastwam", "Section 4.3.3"): 3,
     ("fastwam", "Abstract"): 1,
     ("imagewam", "Table 1"): 7 * 3,
@@ -28,22 +29,27 @@ TABLES = {
     ("imagewam", "Table 5"): 3 * 2,
     ("imagewam", "Table 6"): 4 * 3 - 4,  # four dashes
     ("imagewam", "Table 7"): 2 * 8,
+    ("imagewam", "Table 10"): 7 * 2,
     ("imagewam", "Table 11"): 8 * 2,
     ("imagewam", "Table 12"): 51 * 7 * 2,
     ("imagewam", "Section 4.2"): 4,
     ("imagewam", "Section 4.3"): 1,
     ("imagewam", "Section 4.4"): 1,
+    ("imagewam", "Section 5.1.1"): 1,
+    ("imagewam", "Section 5.1.2"): 2,
+    ("imagewam", "Section 5.1.3"): 2,
     ("imagewam", "Section 6"): 1,
     ("mvwam", "Table 1"): 8 * 6 * 2,
     ("mvwam", "Table 2"): 11 * 4 * 2,
     ("mvwam", "Table 3"): 3 * 5,
+    ("mvwam", "Table 4"): 7,
     ("mvwam", "Table 5"): 5,
     ("mvwam", "Table 7"): 51 * 8 * 2,
     ("mvwam", "Figure 3(a)"): 2,
     ("mvwam", "Figure 3(b)"): 4,
     ("mvwam", "Figure 3(c)"): 2,
     ("mvwam", "Section 2.3"): 4,
-    ("mvwam", "Section 4.1"): 1,
+    ("mvwam", "Section 4.1"): 2,
     ("mvwam", "Section 4.2"): 8,
     ("mvwam", "Appendix D.1"): 2,
     ("harmowam", "Abstract"): 2,
@@ -74,6 +80,10 @@ CELLS = [
     ("mvwam", "Table 7", "mv-wam", "randomized", "open_microwave", "2", 100),
     ("mvwam", "Figure 3(b)", "mv-wam-1-step", "randomized", None, "36.4", 5000),
     ("mvwam", "Section 4.1", "mv-wam", "A800", None, "17.9", None),
+    ("mvwam", "Section 4.1", "mv-wam", "without text and image encoder", None, "1.9", None),
+    ("fastwam", "Section 4.1", "fast-wam", "whole model", None, "6", None),
+    ("fastwam", "Section 4.1", "fast-wam", "action expert", None, "1", None),
+    ("imagewam", "Section 5.1.2", "imagewam-flux2-9b", "action expert", None, "952", None),
     ("libero_plus", "leaderboard", "openvla-oft-plus", "total", None, "79.6", 10030),
     ("libero_results", "table", "smolvla-0.24b", "libero_10", None, "63", None),
 ]
@@ -132,6 +142,13 @@ def test_fast_wams_two_trainings_are_apart() -> None:
     assert {n.measured_by for n in numbers if n.training == "clean only"} == {MeasuredBy.REPRODUCED}
 
 
+def test_nobody_says_who_measured_fast_wam_on_libero_plus() -> None:
+    """ImageWAM's Table 3 refers to Fast-WAM's paper, which has no numbers on LIBERO-Plus."""
+    numbers = PUBLISHED.select(method="fast-wam", benchmark="libero_plus")
+    assert {(n.paper, n.measured_by) for n in numbers} == {("imagewam", MeasuredBy.UNKNOWN)}
+    assert numbers[0].provenance == "who measured it is not said"
+
+
 def test_what_is_not_the_papers_own_word_cannot_be_cited() -> None:
     assert {n.paper for n in PUBLISHED.citable()}.isdisjoint({"harmowam", "wam_article"})
     assert {n.status for n in PUBLISHED.select(paper="harmowam")} == {Status.SECONDARY}
@@ -172,7 +189,7 @@ def row(**changes: str) -> str:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (row() + ",more", "fastwam.csv:3: 18 cells, 17 columns"),
+        (row() + ",more", "fastwam.csv:3: 19 cells, 18 columns"),
         (row(value="much"), "fastwam.csv:3: value: not a plain decimal number (found 'much')"),
         (row(value="1E+2"), "fastwam.csv:3: value: not a plain decimal number (found '1E+2')"),
         (row(value="101"), "fastwam.csv:3: row: a success rate of 101 % does not exist"),
@@ -182,6 +199,17 @@ def row(**changes: str) -> str:
         (row(paper="imagewam", arxiv="2606.19531"), "fastwam.csv:3: paper 'imagewam' belongs in imagewam.csv"),
         (row(arxiv="2606.19531"), "fastwam.csv:3: arxiv 2606.19531: papers.yaml says 2603.16666"),
         (row(condition="dirty"), "fastwam.csv:3: row: condition 'dirty': robotwin has clean, randomized, average"),
+        (
+            row(measured_by="cited"),
+            "a cited number needs cited_from; if the source is not known, it is measured_by unknown",
+        ),
+        (row(cited_from="imagewam"), "cited_from 'imagewam', but measured_by own"),
+        (
+            row(measured_by="cited", cited_from="imagwam"),
+            "unknown source of a citation 'imagwam': did you mean imagewam",
+        ),
+        (row(measured_by="cited", cited_from="fastwam"), "cited_from fastwam: a paper does not cite itself"),
+        (row(measured_by="cited", cited_from="some page"), "fastwam.csv:3: cited_from: String should match pattern"),
         (row(status="hearsay"), "fastwam.csv:3: status: Input should be 'primary', 'secondary' or 'misattributed'"),
         (row(), "fastwam.csv:3: the same number as fastwam.csv:2"),
     ],

@@ -87,7 +87,6 @@ def test_latex_is_ascii_with_known_commands() -> None:
     assert (text.count("$") - text.count(r"\$")) % 2 == 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_of_every_character_compiles(tmp_path: Path) -> None:
     words = "\n\n".join(escape_latex(character + "a") for character in every_character())

@@ -92,7 +92,8 @@ def test_best_and_second_best_are_marked_by_section() -> None:
 
 def test_notes_state_provenance_and_training() -> None:
     text = "\n".join(paper_table(load_layout("imagewam-table6"), read_published()).notes)
-    assert "Cited from elsewhere by the paper's authors: UniVLA (unified), BagelVLA (with keyframes)" in text
+    assert "Cited from elsewhere by the paper's authors: UniVLA (unified)." in text
+    assert "Who measured is not said: BagelVLA (with keyframes), BagelVLA (without keyframes)." in text
     assert "Trained on different data. LIBERO: LIBERO; RoboTwin 2.0: clean only." in text
     text = "\n".join(paper_table(load_layout("mvwam-table7"), read_published()).notes)
     assert "Measured by the paper's authors with others' methods: Fast-WAM." in text

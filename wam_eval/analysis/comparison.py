@@ -38,7 +38,7 @@ from wam_eval.analysis.estimates import (
 from wam_eval.analysis.frame import RunData, coverage_of, mixed_protocols, read_run
 from wam_eval.config import run_names
 from wam_eval.errors import UserError, nearest, one_of, unknown
-from wam_eval.papers.audit import averages
+from wam_eval.papers.averages import averages
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import MeasuredBy, Number, Paper, Published, read_published
 from wam_eval.run.folder import RunFolder
@@ -459,7 +459,7 @@ def _compare_with_printed(run: RunData, method: PublishedMethod, accept: Collect
             unstated = unknown_fields(run, suites, stated)
             notes = (
                 *protocols.notes,
-                f"{printed.title}: {number.table}, {number.measured_by.value}",
+                f"{printed.title}: {number.table}, {number.provenance}",
                 episodes_per_task(chosen, printed.paper, benchmark),
                 None if task else about_sample(run.record, benchmark, stated),
                 f"the paper's protocol does not state: {', '.join(unstated)}" if unstated else None,
@@ -565,8 +565,8 @@ def _reasons(run: RunData, printed: PrintedRates, chosen: pd.DataFrame, number: 
 
 
 def _left_out(run: RunData, printed: PrintedRates, chosen: pd.DataFrame, number: Number) -> str | None:
-    """Tasks behind the printed rate that the run does not plan; a cited number is not limited to the paper's sample."""
-    own = number.measured_by is not MeasuredBy.CITED
+    """Tasks behind the printed rate that the run does not plan. The paper's sample limits only what it measured."""
+    own = number.measured_by in (MeasuredBy.OWN, MeasuredBy.REPRODUCED)
     if own and plays_sample(run.record, printed.benchmark, printed.paper.protocols.get(printed.benchmark)):
         return None
     group = grouping(printed.benchmark)

@@ -1,257 +1,67 @@
-"""Audit of published results: printed averages, repetitions, trials, names and sources checked against one another.
-
-A printed number stands for a range of exact values. An average is recomputed from the ranges of the numbers that are
-printed beside it.
-"""
+"""Audit of published results: printed averages, repetitions, trials, names and sources checked against one another."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
 
+from wam_eval.papers.averages import (
+    Average,
+    Range,
+    Row,
+    averages,
+    decimals,
+    mean_of,
+    possible_counts,
+    row_of,
+    rows,
+    table_of,
+)
+from wam_eval.papers.checks import Check, Finding, label, location, shortened
 from wam_eval.papers.grouping import Grouping, grouping
+from wam_eval.papers.plausibility import (
+    check_costs,
+    check_failed_cells,
+    check_harder_conditions,
+    check_more_data,
+    check_ties,
+)
+from wam_eval.papers.provenance import agree, check_provenance
 from wam_eval.papers.published import MeasuredBy, Number, Published, Status, convention
-
-Row = tuple[str, ...]
 
 SMALLER_TRIALS = (10, 20, 25, 50)
 """Numbers of trials per cell that people use, below the usual 100."""
+OTHER_TRIALS = (100, 200, 250, 1000, 1500)
+"""Numbers of trials of a condition that people use beside the usual one: fewer per task, or several seeds."""
 ENOUGH_CELLS = 20
 """Number of cells that do not all fit fewer trials by chance."""
+SMALL_LEAD = Fraction(1, 4)
+"""Share of a printed lead below which a recomputed one is worth a finding."""
 ENOUGH_VALUES = 3
 """Number of equal values in two rows that is not a coincidence."""
 
 
-# ---------------------------------------------------------------------- ranges and averages
-
-
-@dataclass(frozen=True)
-class Range:
-    """All values between two ends, both included."""
-
-    low: Fraction
-    high: Fraction
-
-    @classmethod
-    def rounded(cls, value: Decimal) -> Range:
-        """The values that round to a printed value; halves may be rounded up or down."""
-        return cls(Fraction(value) - unit(value) / 2, Fraction(value) + unit(value) / 2)
-
-    @classmethod
-    def truncated(cls, value: Decimal) -> Range:
-        """The values that are printed as this value if digits are cut off, or if all values are rounded up."""
-        return cls(Fraction(value) - unit(value), Fraction(value) + unit(value))
-
-    def overlaps(self, other: Range) -> bool:
-        """True if the two share a value."""
-        return self.low <= other.high and other.low <= self.high
-
-    def within(self, other: Range) -> Range:
-        """The part that both share; this range if they share none."""
-        return Range(max(self.low, other.low), min(self.high, other.high)) if self.overlaps(other) else self
-
-    @property
-    def middle(self) -> Fraction:
-        return (self.low + self.high) / 2
-
-    def __sub__(self, other: Range) -> Range:
-        return Range(self.low - other.high, self.high - other.low)
-
-    def __truediv__(self, other: Range) -> Range:
-        """The quotient by a range of positive numbers."""
-        ends = [end / divisor for end in (self.low, self.high) for divisor in (other.low, other.high)]
-        return Range(min(ends), max(ends))
-
-    def times(self, factor: Fraction | int) -> Range:
-        """Both ends multiplied by a positive number."""
-        return Range(self.low * factor, self.high * factor)
-
-    def __str__(self) -> str:
-        low, high = decimals(self.low), decimals(self.high)
-        return low if low == high else f"{low} to {high}"
-
-
-def unit(value: Decimal) -> Fraction:
-    """The value of one step of the last printed digit."""
-    return Fraction(10) ** int(value.as_tuple().exponent)
-
-
-def decimals(value: Fraction, places: int = 2) -> str:
-    """A number with at most so many decimals, and a typographic minus sign."""
-    text = f"{float(round(value, places)):.{places}f}".rstrip("0").rstrip(".")
-    return text.replace("-", "−")
-
-
-def possible_counts(value: Decimal, trials: int) -> range:
-    """The numbers of successes that are printed as this percentage."""
-    printed = Range.rounded(value).times(Fraction(trials, 100))
-    return range(max(0, math.ceil(printed.low)), min(trials, math.floor(printed.high)) + 1)
-
-
-def possible_values(number: Number) -> Range:
-    """The values of a number before rounding; its trials narrow them unless they contradict the printed value."""
-    printed = Range.rounded(number.value)
-    trials = number.trials or (convention(number.benchmark).task_trials if number.task else None)
-    if trials and number.unit == "%" and (counts := possible_counts(number.value, trials)):
-        return printed.within(Range(Fraction(100 * counts[0], trials), Fraction(100 * counts[-1], trials)))
-    return printed
-
-
-def mean(ranges: Iterable[Range], weights: Iterable[int]) -> Range:
-    """The weighted mean of ranges."""
-    pairs = list(zip(ranges, weights, strict=True))
-    total = sum(weight for _, weight in pairs)
-    low = sum((one.low * weight for one, weight in pairs), Fraction())
-    high = sum((one.high * weight for one, weight in pairs), Fraction())
-    return Range(low / total, high / total)
-
-
-def table_of(number: Number) -> Row:
-    """Fields that the numbers of one table with one metric share."""
-    return number.paper, number.table, number.benchmark, number.metric
-
-
-def row_of(number: Number) -> Row:
-    """Fields that the numbers of one row of a table share; in tables of tasks, those of one method's columns."""
-    return (*table_of(number), number.method, number.training, str(number.pretraining))
-
-
-def rows(numbers: Iterable[Number]) -> dict[Row, list[Number]]:
-    """Numbers by row, in their order."""
-    grouped: dict[Row, list[Number]] = defaultdict(list)
-    for number in numbers:
-        grouped[row_of(number)].append(number)
-    return dict(grouped)
-
-
-@dataclass(frozen=True)
-class Average:
-    """A printed average and the printed numbers that it averages."""
-
-    printed: Number
-    parts: tuple[Number, ...]
-
-    @property
-    def plain(self) -> Range:
-        """The mean of the parts, each with the same weight."""
-        return mean(map(possible_values, self.parts), [1] * len(self.parts))
-
-    @property
-    def weighted(self) -> Range | None:
-        """The mean over tasks, from the numbers of tasks of the conditions; ``None`` if conditions weigh alike."""
-        group = grouping(self.printed.benchmark)
-        conditions = [str(part.condition) for part in self.parts]
-        if not group.averaging.by_task or not set(conditions) <= group.sizes.keys():
-            return None
-        return mean(map(possible_values, self.parts), [group.sizes[condition] for condition in conditions])
-
-    @property
-    def means(self) -> dict[str, Range]:
-        """The means that the printed value may be, by name."""
-        if self.weighted is None:
-            return {"mean": self.plain}
-        return {"task-weighted": self.weighted, mean_of(self.printed.benchmark): self.plain}
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the means that the printed value agrees with."""
-        printed = Range.rounded(self.printed.value)
-        return tuple(name for name, value in self.means.items() if value.overlaps(printed))
-
-
-def mean_of(benchmark: str) -> str:
-    """The name of the mean in which every condition of a benchmark weighs alike."""
-    return f"mean of the {grouping(benchmark).plural}"
-
-
-def averages(numbers: Sequence[Number]) -> list[Average]:
-    """All printed averages whose parts are printed in the same row."""
-    return [
-        Average(number, parts)
-        for row in rows(numbers).values()
-        for number in row
-        if number.task is None and (parts := _parts(number, row))
-    ]
-
-
-def _parts(number: Number, row: Sequence[Number]) -> tuple[Number, ...]:
-    by_task = tuple(n for n in row if n.task and n.condition == number.condition)
-    if by_task:
-        sizes = convention(number.benchmark).complete_tables
-        return by_task if not sizes or len(by_task) in sizes else ()
-    group = grouping(number.benchmark)
-    parts = tuple(n for n in row if n.task is None and n.condition != group.whole)
-    known = len(group.averaging.groups)
-    complete = len(parts) == known if known else len(parts) > 1
-    return parts if number.condition == group.whole and complete else ()
-
-
-# ---------------------------------------------------------------------- checks
-
-
-@dataclass(frozen=True)
-class Finding:
-    """An inconsistency that a check found.
-
-    Attributes:
-        kind: category of the finding.
-        where: source, table, method.
-        detail: the numbers, and the inconsistency.
-    """
-
-    kind: str
-    where: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """Result of a check.
-
-    Attributes:
-        title: name of the check.
-        about: description of the check and of its findings.
-        count: number of things that were checked.
-        things: the word for these, in the plural.
-        findings: in the order of the sources.
-        listing: heading and rows of a table of everything that was checked; empty if it is not worth reading.
-    """
-
-    title: str
-    about: str
-    count: int
-    things: str
-    findings: tuple[Finding, ...]
-    listing: tuple[Row, ...] = ()
-
-
 def audit(published: Published) -> list[Check]:
     """All checks of the numbers; :func:`wam_eval.papers.claims.check_claims` checks the claims."""
-    checks = (check_averages, check_totals, check_copies, check_agreement, check_trials, check_names, check_sources)
+    checks = (
+        check_averages,
+        check_ties,
+        check_totals,
+        check_copies,
+        check_agreement,
+        check_trials,
+        check_harder_conditions,
+        check_more_data,
+        check_failed_cells,
+        check_costs,
+        check_names,
+        check_provenance,
+        check_sources,
+    )
     return [check(published) for check in checks]
-
-
-def location(number: Number) -> str:
-    """Paper and table of a number."""
-    return f"{number.paper}, {number.table}"
-
-
-def label(number: Number) -> str:
-    """Paper, table and method of a number."""
-    return f"{location(number)}: {number.method}"
-
-
-def shortened(words: Iterable[str], most: int = 4) -> str:
-    """The first words, and the number of the others."""
-    all_words = list(words)
-    more = len(all_words) - most
-    return ", ".join(all_words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def check_averages(published: Published) -> Check:
@@ -347,6 +157,11 @@ def check_totals(published: Published) -> Check:
             kind = "rows of different kinds" if len(means) > 1 else "rows that are no mean"
             detail = "; ".join(f"{name}: {shortened(methods, 12)}" for name, methods in kinds_of.items())
             findings.append(Finding(kind, where, detail))
+    by_table: dict[str, list[Average]] = defaultdict(list)
+    for average in totals:
+        by_table[location(average.printed)].append(average)
+    for where, group in by_table.items():
+        findings += [Finding("lead that depends on the mean", where, text) for text in _leads(group)]
     sizes = [
         f"{group.title}'s {group.plural} differ in size ({min(group.sizes.values()):,} to "
         f"{max(group.sizes.values()):,} tasks), so the mean over tasks and the mean over {group.plural} differ. "
@@ -354,9 +169,21 @@ def check_totals(published: Published) -> Check:
     ]
     about = (
         f"{''.join(sizes)}A table whose rows are not all of one kind ranks unlike things; *neither* is a row that is "
-        "no mean of its parts."
+        "no mean of its parts. A lead of one row over another depends on the mean if it is less than "
+        f"{decimals(100 * SMALL_LEAD)} % of the printed one, or reversed, once both rows use the same mean."
     )
     return Check("Totals of mixed kinds", about, len(totals), "totals", tuple(findings), tuple(listing))
+
+
+def _leads(group: Sequence[Average]) -> Iterable[str]:
+    """Leads in a table that shrink or turn around when both rows use the same mean."""
+    for a, b in combinations(group, 2):
+        first, second = (a, b) if a.printed.value >= b.printed.value else (b, a)
+        printed = Fraction(first.printed.value - second.printed.value)
+        leads = {name: value - second.means[name] for name, value in first.means.items() if name in second.means}
+        if any(lead.high < SMALL_LEAD * printed for lead in leads.values()):
+            recomputed = ", ".join(f"{name} {lead}" for name, lead in leads.items())
+            yield f"{first.printed.method} above {second.printed.method}: prints {decimals(printed)}; {recomputed}"
 
 
 def check_copies(published: Published) -> Check:
@@ -434,11 +261,8 @@ def _by_training(group: Sequence[Number]) -> list[list[Number]]:
 
 
 def _agree(numbers: Sequence[Number]) -> bool:
-    """True if the finer of every two numbers rounds to the coarser one."""
-    return all(
-        abs(Fraction(a.value) - Fraction(b.value)) <= max(map(unit, (a.value, b.value))) / 2
-        for a, b in combinations(numbers, 2)
-    )
+    """True if every two numbers agree."""
+    return all(agree(a, b) for a, b in combinations(numbers, 2))
 
 
 def _scope(numbers: Sequence[Number]) -> str:
@@ -476,6 +300,8 @@ def check_trials(published: Published) -> Check:
             findings.append(Finding("impossible", label(n), detail))
         if n.task:
             columns[row_of(n)].append(n)
+    unstated = [open_rates for row in rows(published.numbers).values() if (open_rates := _without_trials(row))]
+    findings += [finding for open_rates in unstated if (finding := _unusual_trials(open_rates))]
     for column in columns.values():
         fewer = [t for t in SMALLER_TRIALS if all(n.trials and t < n.trials for n in column)]
         fits = [t for t in fewer if all(possible_counts(n.value, t) for n in column)]
@@ -488,9 +314,29 @@ def check_trials(published: Published) -> Check:
             findings.append(Finding("fewer trials than stated", label(column[0]), detail))
     about = (
         "A success rate is a count over trials, so value × trials / 100 must be whole, within the rounding. "
-        f"Where {ENOUGH_CELLS} or more cells of a method come out whole with fewer trials, fewer were likely played."
+        f"Where {ENOUGH_CELLS} or more cells of a method come out whole with fewer trials, fewer were likely played. "
+        "Where a source does not state the trials, those that most papers play are tried."
     )
-    return Check("Trials that the values contradict", about, len(rates), "rates with stated trials", tuple(findings))
+    count, things = len(rates) + sum(map(len, unstated)), "rates with stated or usual trials"
+    return Check("Trials that the values contradict", about, count, things, tuple(findings))
+
+
+def _without_trials(row: Sequence[Number]) -> list[Number]:
+    """The rates of a row by condition whose trials are not stated, if the benchmark has a usual number of them."""
+    usual, whole = convention(row[0].benchmark).condition_trials, grouping(row[0].benchmark).whole
+    return [n for n in row if usual and not (n.trials or n.task) and n.condition != whole and n.unit == "%"]
+
+
+def _unusual_trials(rates: Sequence[Number]) -> Finding | None:
+    """A finding for rates that the benchmark's usual number of trials cannot give."""
+    usual = convention(rates[0].benchmark).condition_trials or 0
+    bad = [f"{n.condition} {n.value}" for n in rates if not possible_counts(n.value, usual)]
+    if not bad:
+        return None
+    fits = [f"{t:,}" for t in OTHER_TRIALS if all(possible_counts(n.value, t) for n in rates)]
+    others = f"the row fits {', '.join(fits)}" if fits else "nor does another usual number fit"
+    detail = f"{', '.join(bad)}: no whole number of {usual} trials; {others}"
+    return Finding("not from the usual trials", label(rates[0]), detail)
 
 
 def check_names(published: Published) -> Check:

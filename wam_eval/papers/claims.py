@@ -12,17 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wam_eval import config
 from wam_eval.errors import UserError, unknown
-from wam_eval.papers.audit import (
-    Check,
-    Finding,
-    Range,
-    Row,
-    averages,
-    mean,
-    possible_counts,
-    possible_values,
-    shortened,
-)
+from wam_eval.papers.averages import Range, Row, averages, mean, possible_counts, possible_values
+from wam_eval.papers.checks import Check, Finding, shortened
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import FOLDER, Number, Published
 
@@ -158,6 +149,20 @@ def _value(claim: Claim, numbers: ClaimNumbers) -> Verdict:
     return _compare(claim, numbers.one(claim, claim.of))
 
 
+def _values(claim: Claim, numbers: ClaimNumbers) -> Verdict:
+    """Check that the printed values are those of the selected numbers, in any order."""
+    found = sorted((numbers.value(n) for n in numbers.select(claim, claim.of)), key=lambda value: value.middle)
+    if len(found) != len(claim.printed):
+        raise _fault(claim, f"{len(found)} numbers have {claim.of}, {len(claim.printed)} values are printed")
+    holds = all(v.overlaps(Range.rounded(p)) for v, p in zip(found, sorted(claim.printed), strict=True))
+    return holds, ", ".join(map(str, found))
+
+
+def _sum(claim: Claim, numbers: ClaimNumbers) -> Verdict:
+    found = [numbers.value(n) for n in numbers.select(claim, claim.of)]
+    return _compare(claim, mean(found, [1] * len(found)).times(len(found)))
+
+
 def _mean(claim: Claim, numbers: ClaimNumbers) -> Verdict:
     chosen = numbers.select(claim, claim.of)
     return _compare(claim, mean(map(numbers.value, chosen), [1] * len(chosen)))
@@ -286,6 +291,8 @@ def _no_table(claim: Claim, numbers: ClaimNumbers) -> Verdict:
 
 KINDS: dict[str, Callable[[Claim, ClaimNumbers], Verdict]] = {
     "value": _value,
+    "values": _values,
+    "sum": _sum,
     "mean": _mean,
     "difference": _difference,
     "ratio": _ratio,

@@ -23,11 +23,16 @@ FOLDER = "results/published"
 
 
 class MeasuredBy(str, Enum):
-    """Provenance of a number: the paper's own result, a citation, or a baseline re-run by the paper's authors."""
+    """Provenance of a number: the paper's own result, a citation, or a baseline re-run by the paper's authors.
+
+    A reference beside a method's name is no citation of a number: without a source that prints the number, or a
+    sentence that names it, the provenance is unknown.
+    """
 
     OWN = "own"
     CITED = "cited"
     REPRODUCED = "reproduced"
+    UNKNOWN = "unknown"
 
 
 class Status(str, Enum):
@@ -57,6 +62,8 @@ class Number(BaseModel):
         pretraining: True if the policy was pretrained on embodied data, ``None`` if the paper does not state it.
         training: data on which the policy was trained for this number, such as ``clean only``.
         measured_by: provenance.
+        cited_from: source of a cited number: key of ``papers.yaml`` if it is held here, else an arXiv identifier or an
+            address. ``None`` for other numbers.
         status: reliability.
         note: further information for readers.
     """
@@ -78,6 +85,7 @@ class Number(BaseModel):
     pretraining: bool | None
     training: str = Field(min_length=1)
     measured_by: MeasuredBy
+    cited_from: str | None = Field(pattern=r"^([a-z][a-z0-9_]*|\d{4}\.\d{5}|https://\S+)$")
     status: Status
     note: str | None
 
@@ -95,7 +103,18 @@ class Number(BaseModel):
         known = grouping(self.benchmark).conditions
         if known and self.condition not in known:
             raise ValueError(f"condition {self.condition!r}: {self.benchmark} has {', '.join(known)}")
+        if self.measured_by is MeasuredBy.CITED and self.cited_from is None:
+            raise ValueError("a cited number needs cited_from; if the source is not known, it is measured_by unknown")
+        if self.measured_by is not MeasuredBy.CITED and self.cited_from:
+            raise ValueError(f"cited_from {self.cited_from!r}, but measured_by {self.measured_by.value}")
         return self
+
+    @property
+    def provenance(self) -> str:
+        """The provenance in words."""
+        if self.measured_by is MeasuredBy.UNKNOWN:
+            return "who measured it is not said"
+        return f"cited from {self.cited_from}" if self.cited_from else self.measured_by.value
 
     @property
     def setup(self) -> tuple[str, str]:
@@ -177,14 +196,20 @@ class Convention(BaseModel):
 
     Attributes:
         task_trials: trials per task if a table of tasks does not state them, ``None`` if there is no custom.
+        condition_trials: usual number of trials of a condition, ``None`` if there is none.
         complete_tables: numbers of tasks in tables of all tasks; a table with another number shows a selection, whose
             mean is not the printed average. Empty if every table is complete.
+        harder: condition -> the condition with the same tasks that is easier by construction.
+        arxiv: identifier of the paper that introduced the benchmark.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task_trials: int | None = None
+    condition_trials: int | None = None
     complete_tables: tuple[int, ...] = ()
+    harder: dict[str, str] = {}
+    arxiv: str | None = None
 
 
 class _Papers(BaseModel):
@@ -313,5 +338,10 @@ def _check_names(number: Number, path: Path, papers: dict[str, Paper], methods: 
         raise unknown("paper", number.paper, papers)
     if number.paper != path.stem:
         raise UserError(f"paper {number.paper!r} belongs in {number.paper}.csv")
+    source = number.cited_from
+    if source and source[0].isalpha() and "://" not in source and source not in papers:
+        raise unknown("source of a citation", source, papers)
+    if source == number.paper:
+        raise UserError(f"cited_from {source}: a paper does not cite itself")
     if number.arxiv != papers[number.paper].arxiv:
         raise UserError(f"arxiv {number.arxiv}: papers.yaml says {papers[number.paper].arxiv}")

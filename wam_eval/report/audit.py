@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wam_eval import config
-from wam_eval.papers.audit import Check, Row, audit, label
+from wam_eval.papers.audit import audit
+from wam_eval.papers.averages import Row
+from wam_eval.papers.checks import Check, label
 from wam_eval.papers.claims import Claim, check_claims, read_claims
 from wam_eval.papers.published import Published, read_published
 from wam_eval.report.formats import markdown_table
@@ -63,7 +65,7 @@ def _section(number: int, check: Check) -> str:
     if check.listing:
         headings, *rows = check.listing
         listing = markdown_table(headings, rows, "l" * len(headings))
-        parts += [f"All {check.count} {check.things}:", "", *listing, ""]
+        parts += [f"All {check.count:,} {check.things}:", "", *listing, ""]
     return "\n".join(parts)
 
 

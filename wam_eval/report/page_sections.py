@@ -43,7 +43,7 @@ PUBLISHED_SHOWN = 12
 TASKS_DRAWN = 200
 """Number of tasks above which a benchmark is drawn by suite and condition instead of by task."""
 STAGES = ("load", "policy", "simulate")
-_TRUST = [MeasuredBy.OWN, MeasuredBy.REPRODUCED, MeasuredBy.CITED]
+_TRUST = [MeasuredBy.OWN, MeasuredBy.REPRODUCED, MeasuredBy.CITED, MeasuredBy.UNKNOWN]
 
 
 def labels_of(runs: Sequence[RunData]) -> list[str]:

@@ -19,6 +19,7 @@ MEASURED = "Measured by us"
 PROVENANCE = {
     MeasuredBy.CITED: "Cited from elsewhere by the paper's authors",
     MeasuredBy.REPRODUCED: "Measured by the paper's authors with others' methods",
+    MeasuredBy.UNKNOWN: "Who measured is not said",
 }
 ABOUT_RATES = (
     "success rate in % and its 95 % interval, Wilson's for one task, over several that of their "
