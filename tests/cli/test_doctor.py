@@ -158,7 +158,18 @@ def test_benchmarks_and_policies_bring_their_checks_and_a_broken_one_hides_none(
     assert found["broken"].status == "fail" and "nowhere:Broken" in found["broken"].detail
     assert found["weights of hold"].status == "ok"
     assert found["lost"].status == "fail" and "Missing" in found["lost"].detail
-    assert {"Python", "numpy", "ray", "torch", "Ray cluster", "GPU", "disk", "memory", "shared memory"} < set(found)
+    assert {
+        "Python",
+        "wam-eval",
+        "numpy",
+        "ray",
+        "torch",
+        "Ray cluster",
+        "GPU",
+        "disk",
+        "memory",
+        "shared memory",
+    } < set(found)
     assert "toy simulation" not in found
     assert "toy simulation" in {check.name for check in doctor.diagnose(simulate=True)}
 

@@ -8,7 +8,21 @@ from typing import Any
 
 from tests.toy.simulator import ToySimulator
 from wam_eval.episode import Episode
+from wam_eval.errors import UserError
 from wam_eval.observation import Request
+
+
+class Refuser(ToySimulator):
+    """The toy that finds at its start or, with ``start`` of its settings, at an episode what the user must correct."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(settings)
+        if not settings["start"]:
+            raise UserError("the checkout has changed")
+
+    def reset(self, episode: Episode, request: Request) -> None:
+        """Refuse."""
+        raise UserError("the checkout has changed")
 
 
 class PackageUser(ToySimulator):

@@ -24,12 +24,18 @@ from tests.toy import CATALOG
 from tests.toy.benchmark import Toy
 from tests.toy.runs import play, records
 from wam_eval.benchmark import Installation
+from wam_eval.benchmarks.libero.checks import check_imported_packages
+from wam_eval.config import load_policy
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
+from wam_eval.gym import TaskEnv
 from wam_eval.hosting.interpreter import module_command
-from wam_eval.hosting.package_identity import PackageReport, package_versions, query_packages
+from wam_eval.hosting.package_identity import PackageReport, own_code, package_versions, query_packages
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Request
+from wam_eval.run.fingerprint import fingerprint_suite
+from wam_eval.run.plan import plan_run
+from wam_eval.run.worker import Worker, WorkerPlan
 from wam_eval.simulator import SimulatorSpec
 
 SUCCESS = "def success():\n    return False\n"
@@ -471,14 +477,63 @@ def test_a_library_from_another_folder_is_refused(tmp_path: Path) -> None:
 # Runs
 
 
-def test_a_run_with_a_shadowed_package_is_refused_before_it_starts(
-    runs: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def shadowed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A checkout of LIBERO on ``PYTHONPATH``. The beginning of the message about it."""
     monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(checkout), str(REPOSITORY)]))
-    with pytest.raises(UserError, match=f"{checkout}/libero/__init__.py would be imported"):
+    return f"{checkout}/libero/__init__.py would be imported"
+
+
+def test_a_run_with_a_shadowed_package_is_refused_before_it_starts(runs: Path, shadowed: str) -> None:
+    with pytest.raises(UserError, match=shadowed):
         play("hold", suite="libero_object")
     assert not (runs / "test").exists()
+
+
+def test_fingerprints_environments_and_doctor_refuse_a_shadowed_package(shadowed: str) -> None:
+    with pytest.raises(UserError, match=shadowed):
+        fingerprint_suite("libero_object", "0", images=False)
+    with pytest.raises(UserError, match=shadowed):
+        TaskEnv("libero_object", 0, cameras=())
+    check = check_imported_packages()
+    assert check.status == "fail" and shadowed in check.detail
+
+
+def test_the_code_of_this_package_is_identified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "wam_eval"
+    (package / "data").mkdir(parents=True)
+    monkeypatch.setattr("wam_eval.__file__", str(package / "__init__.py"))
+    digests = [own_code()[1]]
+    for name, content in (("__init__.py", ""), ("data/limits.json", "1"), ("data/limits.json", "2")):
+        (package / name).write_text(content)
+        digests.append(own_code()[1])
+    (package / "cached.pyc").write_bytes(b"")
+    assert len(set(digests)) == 4 and own_code() == (package, digests[-1])
+
+
+def test_a_worker_on_another_machine_needs_the_same_code(runs: Path, tmp_path: Path) -> None:
+    (plan,) = plan_run("toy", None, "0", 1)
+    worker_plan = WorkerPlan(
+        policy=load_policy("push"),
+        arguments={},
+        benchmarks={"toy": plan.benchmark},
+        protocols={"toy": plan.protocol},
+        instructions=(),
+        video="none",
+        imagine=0,
+        logs=str(tmp_path),
+    )
+    for driver in (("elsewhere", own_code()[1]), ("elsewhere", "0" * 64)):
+        worker = Worker(replace(worker_plan, driver=driver))
+        try:
+            if driver[1] == own_code()[1]:
+                worker.start()
+                continue
+            with pytest.raises(UserError, match=f"other code of wam_eval in {REPOSITORY}/wam_eval .* than elsewhere"):
+                worker.start()
+        finally:
+            worker.close()
 
 
 class User(Toy):

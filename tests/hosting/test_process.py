@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tests.toy.simulator import ToySimulator
 from wam_eval.episode import Episode
+from wam_eval.errors import UserError
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess, SimulatorTimeout
 from wam_eval.observation import Request, VideoRequest
 from wam_eval.simulator import Deadlines, SimulatorSpec
@@ -47,6 +48,13 @@ def test_an_episode_is_played(simulator: SimulatorProcess) -> None:
     progress, following = simulator.step(PUSH, Request(), VideoRequest("front", 1))
     assert progress.success and progress.steps == 7 and following is None
     assert len(progress.frames) == 2
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_a_fault_that_the_user_must_correct_is_no_lost_attempt(tmp_path: Path, start: bool) -> None:
+    spec = SimulatorSpec("tests.hosting.package_user:Refuser", {"start": start})
+    with SimulatorProcess(spec, tmp_path / "log") as process, pytest.raises(UserError, match="checkout has changed"):
+        process.load(episode(), Request())
 
 
 def test_a_snapshot_is_restored(simulator: SimulatorProcess) -> None:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import wam_eval
 from wam_eval.errors import UserError
 from wam_eval.hosting.interpreter import module_command
 
@@ -165,7 +166,7 @@ def find_distribution(name: str) -> Distribution:
     source = json.loads(found.read_text("direct_url.json") or "{}")
     declared = (found.read_text("top_level.txt") or name.replace("-", "_")).split()
     if source.get("dir_info", {}).get("editable"):
-        return _editable(name, version, Path(unquote(urlsplit(source["url"]).path)), declared)
+        return _editable(name, version, source_folder(name), declared)
     record = found.read_text("RECORD")
     files = dict(_compared_files(record or ""))
     if any(kind in source for kind in ("dir_info", "vcs_info")):
@@ -180,6 +181,37 @@ def find_distribution(name: str) -> Distribution:
     if (found.read_text("INSTALLER") or "").strip() == "conda":
         return Distribution(name, version, folder, files, imports, "conda can rewrite files when it installs them")
     return Distribution(name, version, folder, files, imports)
+
+
+def source_folder(name: str) -> Path:
+    """Folder that holds the top-level packages of a distribution: site-packages, or that of an editable installation.
+
+    The import system is not asked: in the driver, unlike in a simulator process, a checkout in the working directory
+    may come first on the import path.
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+    """
+    found = sorted(importlib.metadata.distributions(name=name), key=lambda one: one.read_text("RECORD") is None)
+    if not found:
+        raise importlib.metadata.PackageNotFoundError(name)
+    source = json.loads(found[0].read_text("direct_url.json") or "{}")
+    if source.get("dir_info", {}).get("editable"):
+        return Path(unquote(urlsplit(source["url"]).path))
+    return Path(str(found[0].locate_file("")))
+
+
+def own_code() -> tuple[Path, str]:
+    """Folder from which this package is imported, and SHA-256 of its files.
+
+    Its version number says little about a checkout, which is how most users have it.
+    """
+    folder, whole = Path(wam_eval.__file__).parent, hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        whole.update(
+            f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return folder, whole.hexdigest()
 
 
 def package_versions(packages: Sequence[str], python: str | None) -> dict[str, str]:
@@ -399,7 +431,8 @@ def _editable(name: str, version: str, source: Path, declared: Iterable[str]) ->
     files = {}
     for path in sorted(file for package in packages.values() for file in package.rglob("*") if file.is_file()):
         file = path.relative_to(folder).as_posix()
-        if not _IGNORED.search(file) and (path.suffix in _CODE or path.stat().st_size <= _HASHED_DATA):
+        small = path.stat().st_size <= _HASHED_DATA and not _LIBRARY.search(file)
+        if not _IGNORED.search(file) and (file.endswith(_CODE) or small):
             content = path.read_bytes()
             files[file] = f"sha256={_digest('sha256', content)}", len(content)
     return Distribution(name, _local_version(version, files), folder, files, tuple(packages))
@@ -458,7 +491,7 @@ def _unchecked_bytecode(source: Path) -> str:
     """Path of compiled bytecode that Python runs although it belongs to another source; empty if there is none."""
     path = importlib.util.cache_from_source(str(source))
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - thousands of times faster than to parse a path
+        with Path(path).open("rb") as file:
             header = file.read(16)
     except OSError:
         return ""
@@ -505,8 +538,8 @@ def _not_released(name: str, version: str, path: str) -> UserError:
     return UserError(
         f"{name} {version} is not installed but used from {path} (an editable installation, or a checkout on "
         "PYTHONPATH): its files are not those of a release. Remove it (pip uninstall, or unset PYTHONPATH) and install "
-        f"the release: {sys.executable} -m pip install --no-deps {name}=={version}. A version of your own is identified "
-        "by its files if it is installed from its folder: pip install --no-deps FOLDER"
+        f"the release: {sys.executable} -m pip install --no-deps {name}=={version}. A version of your own is "
+        "identified by its files if it is installed from its folder: pip install --no-deps FOLDER"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import wam_eval
 from wam_eval.config import PolicyConfig
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
+from wam_eval.hosting.package_identity import own_code
 from wam_eval.policy import Policy, PolicyUnavailable, checkpoint_digest, policy_arguments
 from wam_eval.run.folder import PolicyRecord, RunFolder, RunRecord, check_name, continued
 from wam_eval.run.ledger import Ledger, Record
@@ -166,6 +168,7 @@ def _play(
         imagine=request.imagine,
         logs=str((folder.path / "logs").resolve()),
         trial=tuple(missing[:LARGEST_BATCH]),
+        driver=(socket.gethostname(), own_code()[1]),
     )
     played = {episode.key for episode in planned} - {episode.key for episode in missing}
     before = [one.outcome for one in ledger.records if one.key in played]
@@ -225,6 +228,7 @@ def _run_record(request: RunRequest, arguments: dict[str, Any]) -> RunRecord:
         command=list(request.command),
         versions={
             "wam_eval": wam_eval.__version__,
+            "wam_eval_code": own_code()[1][:12],
             "python": platform.python_version(),
             "ray": version("ray"),
         },

@@ -103,7 +103,7 @@ class RunRecord(BaseModel):
         selections: selections of tasks that its commands asked for, in order and without repeats: filters, sample,
             sample_seed; an empty one for all tasks.
         command: the last command line.
-        versions: of this package, Python, Ray.
+        versions: of this package, its code (beginning of its SHA-256), Python, Ray.
         workers: descriptions of the workers of its last part, with the facts that the policy states about itself.
     """
 

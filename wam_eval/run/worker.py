@@ -16,6 +16,7 @@ from wam_eval.benchmark import Benchmark, Installation
 from wam_eval.config import PolicyConfig
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError, unknown
+from wam_eval.hosting.package_identity import own_code
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess
 from wam_eval.policy import NotSupported, Policy, PolicySpec, make_policy
 from wam_eval.protocol import Protocol
@@ -52,6 +53,8 @@ class WorkerPlan:
         imagine: number of episodes of each task, the first ones, for which imagined frames are requested.
         logs: folder for the simulators' logs, on the worker's machine.
         trial: some of the episodes to be played, to measure how many simulators are best.
+        driver: name of the machine on which the run was started, and SHA-256 of this package there; ``None`` if the
+            worker is in the same process.
     """
 
     policy: PolicyConfig
@@ -63,6 +66,7 @@ class WorkerPlan:
     imagine: int
     logs: str
     trial: tuple[Episode, ...] = ()
+    driver: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,7 @@ class Worker:
 
     def _detect(self) -> None:
         """Detect the benchmark of each suite, and compare it with the plan. Suites that share one share the result."""
+        _check_own_code(self._plan.driver)
         self._installations: dict[str, Installation] = {}
         self._simulator_specs: dict[str, SimulatorSpec] = {}
         self._renderers: dict[str, None] = {}
@@ -315,6 +320,19 @@ def _result(
     if trajectory.steps:
         artefacts = [*artefacts, (trajectory_name(episode.key), trajectory.to_bytes())]
     return Result(record, tuple(artefacts), note)
+
+
+def _check_own_code(driver: tuple[str, str] | None) -> None:
+    """Refuse to play on another machine than the driver's with other code of this package."""
+    here = socket.gethostname()
+    if driver is None or driver[0] == here:
+        return
+    folder, digest = own_code()
+    if digest != driver[1]:
+        raise UserError(
+            f"{here} has other code of wam_eval in {folder} ({digest:.12}) than {driver[0]}, where the run was started "
+            f"({driver[1]:.12}): install the same one on both"
+        )
 
 
 def _writable(folder: Path) -> Path:

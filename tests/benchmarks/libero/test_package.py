@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from wam_eval import config
-from wam_eval.benchmarks.libero.package import init_states_file, read_init_states, task_map
+from wam_eval.benchmarks.libero.package import init_states_file, package_folder, read_init_states, task_map
 
 
 @pytest.mark.parametrize("suite", ["libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90"])
@@ -25,6 +25,16 @@ def test_every_task_has_fifty_initial_states(suite: str) -> None:
 def test_the_suites_have_the_tasks_of_the_package_in_its_order() -> None:
     for suite, names in task_map().items():
         assert [task.name for task in config.load_suite(suite).tasks] == names
+
+
+def test_a_checkout_in_the_working_directory_is_not_taken_for_the_installed_package(tmp_path: Path) -> None:
+    """Its metadata come first if the driver is started there with ``python -m``, a script or a notebook."""
+    (tmp_path / "libero" / "libero" / "bddl_files").mkdir(parents=True)
+    (tmp_path / "hf_libero.egg-info").mkdir()
+    (tmp_path / "hf_libero.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: hf-libero\nVersion: 9\n")
+    code = "from wam_eval.benchmarks.libero.package import package_folder; print(package_folder())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == str(package_folder()), done.stderr
 
 
 def test_no_torch_is_imported() -> None:

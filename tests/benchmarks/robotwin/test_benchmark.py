@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import pytest
 
 from tests.builders.robotwin import robotwin_episode
 from tests.builders.robotwin_checkout import make_empty_checkout
+from tests.hosting.test_package_identity import Environment
 from wam_eval import config
 from wam_eval.benchmark import load_benchmark
 from wam_eval.benchmarks.robotwin import RoboTwin
@@ -25,6 +27,7 @@ from wam_eval.benchmarks.robotwin.benchmark import (
     detect_checkout,
 )
 from wam_eval.benchmarks.robotwin.miniature.arm import inverse
+from wam_eval.benchmarks.robotwin.official import OfficialSource
 from wam_eval.benchmarks.robotwin.seeds import VerifiedSeed
 from wam_eval.benchmarks.robotwin.simulator import ACTION_DIMS, RoboTwinSimulator
 from wam_eval.errors import UserError
@@ -192,14 +195,45 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_checkout_is_detected(checkout: Path) -> None:
     found = robotwin().detect({})
-    assert found.identity.source == "official" and found.settings == {"root": str(checkout)}
+    assert found.identity.source == "official" and found.settings["root"] == str(checkout)
     assert found.tasks == ("click_bell", "open_laptop")
     assert found.assets.kind == "partial" and "code is that of no known commit" in found.assets.detail
-    assert found.versions["robotwin"].startswith("unknown-")
+    assert found.versions["robotwin"].startswith("unknown-") and found.versions["mplib"] == "none"
     assert "CUDA_VISIBLE_DEVICES" in found.search("clean", 0).spec.environment, "curobo plans on a GPU"
     digest = found.assets.digest
     (checkout / "assets/objects/001_bottle/model_data0.json").write_text("{    }")
     assert robotwin().detect({}).assets.digest != digest
+
+
+def test_code_that_changes_during_a_run_is_refused(checkout: Path) -> None:
+    settings = robotwin().detect({}).settings
+    (checkout / "envs" / "click_bell.py").write_text("SUCCESS = True\n")
+    with pytest.raises(UserError, match=rf"the code in {checkout} was {settings['version']} when the run was planned"):
+        OfficialSource(settings)
+
+
+def test_packages_that_only_some_installations_have_are_identified(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mplib is edited by the official instructions, curobo is installed from a checkout."""
+    monkeypatch.delenv("PYTHONPATH")
+    environment = Environment(tmp_path / "environment")
+    for name, release in (("sapien", "3.0.0b1"), ("numpy", "1.26.4"), ("transforms3d", "0.4.2"), ("mplib", "0.2.1")):
+        environment.install(name, release, {f"{name}/__init__.py": ""})
+    curobo = checkout / "envs" / "curobo" / "src"
+    (curobo / "curobo").mkdir(parents=True)
+    (curobo / "curobo" / "__init__.py").write_text("")
+    direct = {"url": f"file://{checkout}/envs/curobo", "dir_info": {"editable": True}}
+    metadata = {"direct_url.json": json.dumps(direct), "top_level.txt": "curobo\n"}
+    environment.install("nvidia_curobo", "0.7.8", {"__editable__.curobo.pth": f"{curobo}\n"}, **metadata)
+    found = detect_checkout(checkout, environment.python)
+    assert found.versions["mplib"] == "0.2.1" and found.packages == ("sapien", "numpy", "transforms3d", "mplib")
+    assert found.expert.startswith("curobo 0.7.8+local.")
+    (tmp_path / "other" / "mplib").mkdir(parents=True)
+    (tmp_path / "other" / "mplib" / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    with pytest.raises(UserError, match=f"mplib: {tmp_path}/other/mplib/__init__.py would be imported"):
+        detect_checkout(checkout, environment.python)
 
 
 def test_the_environment_variable_can_ask_for_the_miniature(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +270,11 @@ def test_checks_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         "no checkout: the embedded miniature is played",
         f"{ROOT}=/path/to/RoboTwin for results that can be compared with published ones",
     )
+    (tmp_path / "toppra.py").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        status, detail, _ = check("RoboTwin")
+        assert status == "fail" and f"toppra: {tmp_path}/toppra.py would be imported" in detail
     monkeypatch.setenv(ROOT, str(tmp_path))
     status, detail, fix = check("RoboTwin")
     assert status == "fail" and "is no checkout" in detail and fix.startswith(f"unset {ROOT}")

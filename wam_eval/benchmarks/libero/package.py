@@ -15,7 +15,7 @@ import os
 import pickle
 import zipfile
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_eval.config import user_cache
+from wam_eval.hosting.package_identity import source_folder
 
 # Functions and types that a pickled NumPy array refers to, under the module names of NumPy 1 and 2.
 _ALLOWED = {
@@ -43,14 +44,11 @@ class LiberoMissing(Exception):
 def package_folder() -> Path:
     """Folder of the installed ``libero.libero`` package, found by hf-libero's metadata without importing it.
 
-    The import system is not asked: in the driver, unlike in a simulator process, a checkout in the working directory
-    may come first on the import path.
-
     Raises:
         LiberoMissing: hf-libero is not installed.
     """
     with contextlib.suppress(PackageNotFoundError):
-        folder = Path(str(distribution("hf-libero").locate_file("libero/libero")))
+        folder = source_folder("hf-libero") / "libero" / "libero"
         if (folder / "bddl_files").is_dir():
             return folder
     raise LiberoMissing("LIBERO is not installed in this interpreter: type `make setup`, or pip install hf-libero")

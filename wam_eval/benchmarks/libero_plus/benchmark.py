@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from wam_eval.benchmarks.libero_plus.tasks import COUNTS, DIMENSIONS, Manifest, 
 from wam_eval.config import SuiteConfig, TaskConfig
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
+from wam_eval.hosting.package_identity import package_versions
 from wam_eval.hosting.upstream import clone, fetch_archive
 from wam_eval.protocol import AssetsRecord, Protocol
 
@@ -47,6 +49,7 @@ SIZES: dict[str | int, int] = {
     name: sum(counts[index] for counts in COUNTS.values()) for index, name in enumerate(DIMENSIONS)
 }
 """Dimension -> number of tasks."""
+_PACKAGES = (*PACKAGES, "scipy")  # scipy blurs the images of noise tasks
 NO_ASSETS = "needs LIBERO-Plus assets"
 """Reason why a task is not run without the archive of assets."""
 
@@ -121,8 +124,8 @@ class LiberoPlus(LiberoFamily):
         folder = find_assets(data)
         archive = read_archive(folder) if folder else None
         libero = find_libero_assets()
-        packages = (*PACKAGES, "scipy")  # scipy blurs the images of noise tasks
-        python, found = find_packages(self.config, versions, packages)
+        python, found = find_packages(self.config, versions, _PACKAGES)
+        _check_driver(python, found)
         return LiberoPlusInstallation(
             simulator="wam_eval.benchmarks.libero_plus.simulator:LiberoPlusSimulator",
             python=python,
@@ -135,7 +138,7 @@ class LiberoPlus(LiberoFamily):
             versions=found,
             assets=_assets_record(libero, data, manifest, archive),
             prepares=True,
-            packages=packages,
+            packages=_PACKAGES,
             manifest=manifest,
             archive=archive,
         )
@@ -156,6 +159,10 @@ class LiberoPlus(LiberoFamily):
             manifest = read_manifest(data)
         except UserError as error:
             return Check("LIBERO-Plus", "fail", str(error), f"unset {VARIABLE}, or correct it")
+        try:
+            _check_driver(*find_packages(self.config, self.card(None)[1].versions, _PACKAGES))
+        except UserError as error:  # its text says what to do
+            return Check("LIBERO-Plus", "fail", str(error))
         try:
             folder = find_assets(data)
         except UserError as error:
@@ -206,6 +213,18 @@ class LiberoPlus(LiberoFamily):
                 "command again"
             )
         return f"LIBERO-Plus is in {target}. Type: export {VARIABLE}={target}"
+
+
+def _check_driver(python: str, found: Mapping[str, str]) -> None:
+    """Refuse a simulator that has another LIBERO than this interpreter, from whose files the tasks are planned."""
+    if python == sys.executable:
+        return
+    here = package_versions(("hf-libero",), None)["hf-libero"]
+    if here != found["hf-libero"]:
+        raise UserError(
+            f"{python} has hf-libero {found['hf-libero']}, and {sys.executable}, which plans the tasks, has {here}: "
+            "install the same version in both"
+        )
 
 
 def _assets_record(libero: Assets, data: Path, manifest: Manifest, archive: Archive | None) -> AssetsRecord:

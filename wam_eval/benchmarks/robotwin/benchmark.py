@@ -68,6 +68,7 @@ TESTED_SAPIEN = ("3.0.3",)
 _SIMULATOR = "wam_eval.benchmarks.robotwin.simulator:RoboTwinSimulator"
 _SAPIEN = ("3.0.0b1", "3.0.3")  # releases with which the official code was run
 _PACKAGES = ("sapien", "numpy", "transforms3d")
+_CUROBO = "nvidia_curobo"
 _MINIATURE_PACKAGES = ("sapien", "toppra", "numpy")
 _DEADLINES = Deadlines(start=300.0, load=300.0, step=20.0, image=60.0)
 _DEMONSTRATION_STEPS = 15  # physics steps between two recorded actions of the official demonstrations
@@ -403,6 +404,10 @@ class RoboTwin(Benchmark):
         """The official benchmark in a checkout, or the miniature."""
         root = self.root()
         if root is None:
+            try:
+                miniature()
+            except UserError as error:  # its text says what to do
+                return Check("RoboTwin", "fail", str(error))
             fix = f"{ROOT}=/path/to/RoboTwin for results that can be compared with published ones"
             return Check("RoboTwin", "warn", "no checkout: the embedded miniature is played", fix)
         try:
@@ -460,25 +465,27 @@ def detect_checkout(root: Path, python: str | None) -> RoboTwinInstallation:
         python: its interpreter; this one if ``None``.
 
     Raises:
-        UserError: it is no checkout, lacks assets, or its interpreter lacks packages.
+        UserError: it is no checkout, lacks assets, or its interpreter lacks packages or would import others.
     """
     try:
         checkout = open_checkout(root)
     except InvalidCheckout as error:
         raise UserError(f"RoboTwin: {error}; or unset {ROOT} to play the embedded miniature") from error
-    versions = package_versions(_PACKAGES, python)
+    optional = query_packages(("mplib", _CUROBO), python or sys.executable).versions
+    packages = (*_PACKAGES, "mplib") if "mplib" in optional else _PACKAGES
+    versions = package_versions(packages, python)
     if versions["sapien"] not in _SAPIEN:
         raise UserError(
             f"{python or sys.executable} has sapien {versions['sapien']}; RoboTwin needs {' or '.join(_SAPIEN)}: "
             "name the interpreter of your RoboTwin with `python:` in suites/benchmarks/robotwin.yaml"
         )
-    versions |= {"robotwin": checkout.version, "mplib": _optional_version("mplib", python)}
-    curobo = _optional_version("nvidia_curobo", python)
+    versions |= {"robotwin": checkout.version, "mplib": versions.get("mplib", "none")}
+    expert = f"curobo {package_versions((_CUROBO,), python)[_CUROBO]}" if _CUROBO in optional else CPU_EXPERT
     assets = _assets_of(checkout)
     return RoboTwinInstallation(
         simulator=_SIMULATOR,
         python=python or sys.executable,
-        settings={"root": str(checkout.root)},
+        settings={"root": str(checkout.root), "version": checkout.version},
         versions=versions,
         assets=assets,
         identity=SimulatorIdentity(
@@ -488,9 +495,9 @@ def detect_checkout(root: Path, python: str | None) -> RoboTwinInstallation:
             sapien=versions["sapien"],
             numpy=versions["numpy"],
         ),
-        expert=f"curobo {curobo}" if curobo != "none" else CPU_EXPERT,
+        expert=expert,
         tasks=checkout.tasks,
-        packages=_PACKAGES,
+        packages=packages,
         deadlines=_DEADLINES,
     )
 
@@ -507,15 +514,6 @@ def _assets_of(checkout: Checkout) -> AssetsRecord:
         digest=hashlib.sha256(listing.encode()).hexdigest(),
         detail=f"RoboTwin at {checkout.version} in {checkout.root}{code}{differing}",
     )
-
-
-def _optional_version(package: str, python: str | None) -> str:
-    """Version of a package that RoboTwin can do without, or ``none``.
-
-    Its files are not compared with their hashes, because official instructions install curobo from a checkout and edit
-    mplib.
-    """
-    return query_packages((package,), python or sys.executable).versions.get(package, "none")
 
 
 def _vulkan(python: str) -> Renderer | None:

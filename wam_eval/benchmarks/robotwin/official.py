@@ -26,6 +26,7 @@ import yaml
 from wam_eval.benchmarks.robotwin.checkout import EMBODIMENT, open_checkout
 from wam_eval.benchmarks.robotwin.import_stubs import CpuPlanner, TimeOptimal, install_stubs
 from wam_eval.benchmarks.robotwin.source import CONDITIONS, EXPERT_ATTRIBUTES, TaskSource
+from wam_eval.errors import UserError
 
 _CLEAR_EVERY = 5  # episodes between two clearings of the renderer's cache, as in the official script
 _WRIST = ("left_camera", "right_camera")
@@ -39,10 +40,12 @@ class OfficialSource(TaskSource):
     """Tasks of a checkout. Only one checkout can be opened in a process.
 
     Args:
-        settings: ``root`` of the checkout; ``shader``, ``samples``, ``denoiser`` of the images.
+        settings: ``root`` of the checkout, and its ``version`` when the run was planned; ``shader``, ``samples``,
+            ``denoiser`` of the images.
 
     Raises:
         InvalidCheckout: the folder is not a complete checkout.
+        UserError: its code has changed since the run was planned.
         ImportError: the interpreter lacks a package that the official code needs.
     """
 
@@ -51,6 +54,11 @@ class OfficialSource(TaskSource):
     def __init__(self, settings: dict[str, Any]) -> None:
         checkout = open_checkout(Path(settings["root"]))
         self.version = checkout.version
+        if self.version != settings.get("version", self.version):
+            raise UserError(
+                f"the code in {checkout.root} was {settings['version']} when the run was planned and is {self.version} "
+                "now: restore it, or start a new run"
+            )
         self.tasks = checkout.tasks
         os.chdir(checkout.root)
         sys.path[:0] = [str(checkout.root), str(checkout.root / "description" / "utils")]
