@@ -42,6 +42,7 @@ class ModelFiles:
         parts: folder of each part in that layout -> names of the files, or of the tokenizer's folder, in which its
             authors publish it.
         folders: folders to which other tools download these.
+        gated: True if the repository can be downloaded only by users who have accepted its licence.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ModelFiles:
     repository: str
     parts: Mapping[str, tuple[str, ...]]
     folders: tuple[str, ...] = ()
+    gated: bool = False
 
     @property
     def variable(self) -> str:
@@ -157,9 +159,11 @@ class ModelFiles:
         includes = " ".join(f"--include '{part}/*'" for part in parts)
         folder = self.name.lower().replace(" ", "-")
         originals = ", ".join(self.parts[part][0] for part in parts if self.parts[part])
+        licence = f"accept the licence of {self.repository} on the Hugging Face hub, type `hf auth login`, then "
         return (
-            f"On a machine with a network, `hf download {self.repository} {includes} --local-dir {folder}` downloads "
-            f"what is missing; then set {self.variable} to that folder"
+            f"On a machine with a network, {licence if self.gated else ''}"
+            f"`hf download {self.repository} {includes} --local-dir {folder}` downloads what is missing; "
+            f"then set {self.variable} to that folder"
         ) + (f". {self.name}'s original files work too: {originals}" if originals else "")
 
 

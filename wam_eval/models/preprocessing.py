@@ -53,6 +53,7 @@ class Robot:
         crop: True to keep an image's aspect ratio and cut off what exceeds its tile; False to stretch it.
         state_dim: numbers of the state (proprioception).
         action_dim: numbers of an action.
+        placeholders: positions of zeros that the model's states and actions have in addition.
         normalisation: statistics with which states and actions are normalised.
         replan: actions of a chunk that are executed in the paper's evaluation.
         signed_gripper: True if the benchmark's last action number is a gripper command, -1 to open and +1 to close,
@@ -67,6 +68,17 @@ class Robot:
     normalisation: Literal["min_max", "z_score"]
     replan: int
     signed_gripper: bool
+    placeholders: tuple[int, ...] = ()
+
+    @property
+    def model_state_dim(self) -> int:
+        """Numbers of a state as the model receives it."""
+        return self.state_dim + len(self.placeholders)
+
+    @property
+    def model_action_dim(self) -> int:
+        """Numbers of an action as the model gives it."""
+        return self.action_dim + len(self.placeholders)
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -91,20 +103,30 @@ class Robot:
         rows = [[fit(images[tile.camera], tile.height, tile.width) for tile in row] for row in self.rows]
         return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
 
+    def with_placeholders(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A state of the benchmark, float32 (state_dim,), as float32 (model_state_dim,)."""
+        padded = np.zeros(self.model_state_dim, np.float32)
+        padded[self._own_positions(self.model_state_dim)] = state
+        return padded
+
     def commands(self, actions: NDArray[np.float32]) -> NDArray[np.float32]:
         """Convert actions of the model to commands of the benchmark.
 
         Args:
-            actions: float32 (..., action_dim) in the units of the training data, as
+            actions: float32 (..., model_action_dim) in the units of the training data, as
                 :meth:`Normaliser.denormalise_action` returns them.
 
         Returns:
             A copy, float32. A signed gripper command is -1 or +1, or 0 if the model's number is exactly 0.5.
         """
-        commands = np.array(actions, np.float32)
+        commands = np.array(actions[..., self._own_positions(self.model_action_dim)], np.float32)
         if self.signed_gripper:
             commands[..., -1] = np.sign(1 - 2 * commands[..., -1])
         return commands
+
+    def _own_positions(self, length: int) -> list[int]:
+        """Positions that are no placeholders in a vector of the model."""
+        return [position for position in range(length) if position not in self.placeholders]
 
 
 def stretch(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -173,7 +195,7 @@ class Normaliser:
     @classmethod
     def identity(cls, robot: Robot) -> Normaliser:
         """A normaliser for a model with random weights, which has no training data: it scales nothing."""
-        return cls(Scaling.identity(robot.state_dim), Scaling.identity(robot.action_dim))
+        return cls(Scaling.identity(robot.model_state_dim), Scaling.identity(robot.model_action_dim))
 
     @classmethod
     def read(cls, path: Path, robot: Robot, robots: Collection[Robot]) -> Normaliser:
@@ -189,8 +211,10 @@ class Normaliser:
         """
         content = _read_json(path)
         scalings = {}
-        for group, length in (("state", robot.state_dim), ("action", robot.action_dim)):
-            owners = {other.state_dim if group == "state" else other.action_dim: other.name for other in robots}
+        for group, length in (("state", robot.model_state_dim), ("action", robot.model_action_dim)):
+            owners = {
+                other.model_state_dim if group == "state" else other.model_action_dim: other.name for other in robots
+            }
             first, second = ("min", "max") if robot.normalisation == "min_max" else ("mean", "std")
             one, two = (_vector(content, path, group, f"global_{name}", length, owners) for name in (first, second))
             if robot.normalisation == "min_max":

@@ -68,15 +68,19 @@ class PromptCache:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
-    def embedding(self, prompt: str) -> Tensor:
+    def tokens(self, prompt: str) -> Tensor:
         """The embedding of a prompt; computed now if :meth:`prepare` has not seen the prompt.
 
         Returns:
-            (length, text_dim) in the encoder's dtype, on the CPU; the rows after the last token are zero.
+            (n, text_dim) in the encoder's dtype, on the CPU, without padding.
         """
         if prompt not in self._tokens:
             self.prepare([prompt])
-        tokens = self._tokens[prompt]
+        return self._tokens[prompt]
+
+    def embedding(self, prompt: str) -> Tensor:
+        """The embedding of a prompt with its padding: (length, text_dim), zero after the last token."""
+        tokens = self.tokens(prompt)
         return torch.nn.functional.pad(tokens, (0, 0, 0, self._length - len(tokens)))
 
     def _path(self, prompt: str) -> Path | None:

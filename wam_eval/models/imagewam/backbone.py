@@ -61,6 +61,7 @@ class Backbone(nn.Module, ABC):
     """
 
     run: Layer = staticmethod(layer)
+    mixtures: nn.ModuleDict
     proprio_encoder: nn.Linear
 
     @property
@@ -72,6 +73,11 @@ class Backbone(nn.Module, ABC):
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.proprio_encoder.weight.device
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the embedding of a prompt."""
+        return self.proprio_encoder.out_features
 
     @property
     @abstractmethod

@@ -1,0 +1,124 @@
+"""ImageWAM as a policy: settings, answers, imagined images, costs, cards, encoders' files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.models.imagewam.test_checkpoint import payload, saved
+from wam_eval import config
+from wam_eval.errors import UserError
+from wam_eval.models.flux2.files import FLUX2
+from wam_eval.models.imagewam.policy import ImageWAMPolicy, stage_flops
+from wam_eval.observation import ActionChunk, Observation
+from wam_eval.policy import check_settings, policy_arguments
+
+TINY = {"size": "tiny", "dtype": "float32", "device": "cpu", "steps": 2, "context": 144}
+
+
+def tiny(**settings: Any) -> ImageWAMPolicy:
+    """A tiny policy with random weights."""
+    return ImageWAMPolicy.create(**{**TINY, "random_weights": True, **settings})
+
+
+@pytest.fixture(scope="module")
+def policy() -> ImageWAMPolicy:
+    """A tiny policy for LIBERO."""
+    return tiny()
+
+
+def chunk(policy: ImageWAMPolicy, observation: Observation) -> ActionChunk:
+    """The answer to one observation."""
+    (answer,) = policy.act([observation])
+    assert isinstance(answer, ActionChunk)
+    return answer
+
+
+def actions(policy: ImageWAMPolicy, observation: Observation) -> NDArray[np.float32]:
+    """The actions of the answer to one observation."""
+    return chunk(policy, observation).actions
+
+
+def test_an_answer_has_the_actions_that_are_executed(policy: ImageWAMPolicy) -> None:
+    found = chunk(policy, policy.example(0))
+    assert found.actions.shape == (12, 7) and found.actions.dtype == np.float32
+    assert set(np.unique(found.actions[:, -1])) <= {-1.0, 0.0, 1.0}
+    assert {"ms_vae", "ms_prefill", "ms_actions", "ms_total", "batch"} <= set(found.measured)
+
+
+def test_every_part_of_an_observation_matters(policy: ImageWAMPolicy) -> None:
+    one = policy.example(0)
+    others = [
+        replace(one, instruction="another instruction"),
+        replace(one, state=one.state + 0.5),
+        replace(one, images={**one.images, "agentview": 255 - one.images["agentview"]}),
+        replace(one, images={**one.images, "robot0_eye_in_hand": 255 - one.images["robot0_eye_in_hand"]}),
+    ]
+    answers = [actions(policy, other) for other in (one, *others)]
+    for number, other in enumerate(answers[1:], start=1):
+        assert not np.allclose(answers[0], other, atol=1e-5), number
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_answer_does_not_depend_on_its_batch(dtype: str) -> None:
+    policy = tiny(dtype=dtype)
+    examples = [policy.example(number) for number in range(3)]
+    together = policy.act(examples)
+    for example, answer in zip(examples, together, strict=True):
+        assert isinstance(answer, ActionChunk)
+        assert np.array_equal(answer.actions, actions(policy, example))
+
+
+def test_an_imagined_image_shows_the_present_and_the_end_of_the_chunk(policy: ImageWAMPolicy) -> None:
+    one = policy.example(0)
+    found = chunk(policy, replace(one, imagine=True))
+    assert found.imagined is not None
+    assert found.imagined.frames.shape == (2, *policy.view(one).shape) and found.imagined.every == 16
+    assert np.array_equal(found.actions, actions(policy, one))
+
+
+def test_placeholders_are_no_actions() -> None:
+    padded, plain = tiny(robot="robotwin-16", execute=16), tiny(robot="robotwin", execute=16)
+    one = padded.example(0)
+    assert actions(padded, one).shape == actions(plain, one).shape == (16, 14)
+    assert one.state.shape == (14,)
+
+
+def test_a_checkpoint_needs_its_statistics(tmp_path: Path) -> None:
+    path = saved(tmp_path, payload())
+    with pytest.raises(UserError, match=r"dataset_stats\.json"):
+        ImageWAMPolicy.create(**TINY, checkpoint=str(path))
+
+
+def test_without_a_checkpoint_the_advice_names_both_ways() -> None:
+    with pytest.raises(UserError, match=r"CKPT=.*random_weights: true"):
+        ImageWAMPolicy.create(**TINY)
+
+
+def test_a_gated_repository_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAM_EVAL_FLUX2_9B", str(tmp_path))
+    with pytest.raises(UserError, match=r"accept the licence of .*9B on the Hugging Face hub, type `hf auth login`"):
+        FLUX2["9b"].find()
+
+
+def test_operations_and_parameters_are_counted(policy: ImageWAMPolicy) -> None:
+    costs = policy.costs()
+    model, vae = policy._sampler.model, policy._vae
+    one, three = (stage_flops(model, vae, (224, 448), 144, steps) for steps in (1, 3))
+    assert one["prefill"] == three["prefill"] > 0 and three["actions"] == 3 * one["actions"]
+    assert costs.parameters["action expert"] == sum(p.numel() for p in model.mixtures["action"].parameters())
+
+
+@pytest.mark.parametrize(
+    "name", ["imagewam-tiny", "imagewam-flux2-4b", "imagewam-flux2-4b-robotwin-16", "imagewam-flux2-9b"]
+)
+def test_every_card_has_valid_settings(name: str) -> None:
+    card = config.load_policy(name)
+    checkpoint = "model.pt" if card.checkpoint else None
+    for benchmark in card.benchmarks:
+        check_settings(ImageWAMPolicy, policy_arguments(card, checkpoint, [benchmark]))

@@ -1,0 +1,293 @@
+"""FLUX.2 klein's text encoder (Qwen3) and image autoencoder: loaded from files, or of random weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLFlux2
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
+
+from wam_eval.places import cache_folder
+from wam_eval.errors import UserError
+from wam_eval.models.files import ModelFiles, files_digest, renamed
+from wam_eval.models.flux2.files import FLUX2, TEXT_ENCODER_RULES, VAE_RULES, text_encoder_config, vae_config
+from wam_eval.models.prompt_cache import PromptCache
+from wam_eval.models.weights import check_layout, load_weights, random_weights, read_tensor_file
+
+LAYERS = (9, 18, 27)
+"""Layers of Qwen3 whose hidden states, side by side, are the embedding of a token."""
+CHANNELS = 128
+"""Channels of an image token: 32 of the latents in each of 2 x 2 places."""
+STRIDE = 16
+"""Pixels along each side of an image token."""
+COUNTER = "bn.num_batches_tracked"
+"""A counter of the training in the autoencoder's file; it is not a weight."""
+
+TextSize = Literal["4b", "9b", "tiny"]
+TEXT_SIZES: Mapping[TextSize, Mapping[str, Any]] = {
+    "4b": {
+        "vocab_size": 151_936,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    "9b": {
+        "vocab_size": 151_936,
+        "hidden_size": 4096,
+        "intermediate_size": 12_288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    "tiny": {
+        "vocab_size": 259,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+    },
+}
+"""Size of the transformer -> sizes of its text encoder: Qwen3-4B, Qwen3-8B, and a tiny one whose tokens are bytes."""
+
+_TINY_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+@dataclass(frozen=True)
+class Flux2Encoders:
+    """Source of the text encoder and of the autoencoder.
+
+    Attributes:
+        size: of the transformer that they belong to.
+        folder: folder of their files; ``None`` for random weights.
+        length: tokens of a prompt with its padding; a longer prompt is cut off.
+        dtype, device: of both.
+    """
+
+    size: TextSize
+    folder: Path | None
+    length: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def vae(self) -> ImageVAE:
+        """Load the autoencoder. Raises :class:`UserError` if its file is damaged."""
+        if self.folder is None:
+            return random_vae("tiny" if self.size == "tiny" else "full", 0, self.dtype, self.device)
+        return load_vae(FLUX2[self.size], self.folder, self.dtype, self.device)
+
+    def vae_digest(self) -> str:
+        """Digest of the autoencoder's weights, for a run's record."""
+        if self.folder is None:
+            return f"random {self.size}"
+        return files_digest(FLUX2[self.size].weights(self.folder, "vae"))
+
+    def prompt_cache(self) -> PromptCache:
+        """A cache of prompt embeddings, which loads the text encoder only if a prompt is new."""
+        if self.folder is None:
+            open_random = partial(random_text_encoder, self.size, self.length, self.dtype, self.device)
+            return PromptCache(open_random, f"random {self.size}", None, self.length)
+        files = FLUX2[self.size]
+        open_encoder = partial(load_text_encoder, files, self.folder, self.length, self.dtype, self.device)
+        digest = hashlib.sha256(f"{self.dtype} {self.length} ".encode())
+        digest.update(files_digest(files.weights(self.folder, "text_encoder")).encode())
+        for file in sorted(
+            path for path in files.tokenizer(self.folder).iterdir() if path.suffix in (".json", ".jinja")
+        ):
+            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.length)
+
+
+class Flux2TextEncoder:
+    """Text encoder and tokenizer in memory.
+
+    A prompt is the user's message of a chat without thinking. It is padded to a fixed length, as in training, because
+    the rounding of results depends on the number of tokens.
+
+    Args:
+        model: Qwen3 without its language head.
+        tokenizer: with a chat template.
+        length: tokens of a prompt with its padding.
+    """
+
+    def __init__(self, model: Qwen3Model, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
+        self.model = model
+        self._tokenizer = tokenizer
+        self._length = length
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> list[Tensor]:
+        """Embeddings of each prompt's tokens, (n, 3 * hidden size) on the CPU, without padding."""
+        return [self._encode(prompt) for prompt in prompts]
+
+    def _encode(self, prompt: str) -> Tensor:
+        message = [{"role": "user", "content": prompt}]
+        chat = self._tokenizer.apply_chat_template(
+            message, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        tokens = self._tokenizer(
+            chat, padding="max_length", truncation=True, max_length=self._length, return_tensors="pt"
+        ).to(self.model.device)
+        states = self.model(
+            input_ids=tokens.input_ids,
+            attention_mask=tokens.attention_mask,
+            output_hidden_states=True,
+            use_cache=False,
+        ).hidden_states
+        embedded = torch.cat([states[layer][0] for layer in LAYERS], dim=-1)
+        return embedded[tokens.attention_mask[0].bool()].cpu()
+
+
+class ImageVAE:
+    """The autoencoder with the packing of its latents into tokens and their normalisation.
+
+    It is deterministic: a latent is the mean of its distribution, not a sample.
+    """
+
+    def __init__(self, model: AutoencoderKLFlux2) -> None:
+        self.model = model
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Tokens of images, row by row.
+
+        Args:
+            images: (B, 3, H, W) in -1..1, H and W multiples of 16, in the model's dtype and on its device.
+
+        Returns:
+            (B, H/16 * W/16, 128), normalised.
+        """
+        latents = torch.nn.functional.pixel_unshuffle(self.model.encode(images).latent_dist.mean, 2)
+        tokens: Tensor = self.model.bn(latents).flatten(2).transpose(1, 2)
+        return tokens
+
+    @torch.no_grad()
+    def decode(self, tokens: Tensor, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        """Images of tokens.
+
+        Args:
+            tokens: (B, N, 128), normalised, in the model's dtype and on its device.
+            grid: rows and columns of the tokens.
+
+        Returns:
+            uint8 (B, H, W, 3) RGB, rounded down.
+        """
+        norm = self.model.bn
+        deviation = torch.sqrt(norm.running_var + norm.eps)
+        latents = (tokens * deviation + norm.running_mean).transpose(1, 2).unflatten(2, grid)
+        images = self.model.decode(torch.nn.functional.pixel_shuffle(latents, 2)).sample
+        scaled = (images.float().clamp(-1, 1) + 1.0) * 127.5
+        pixels: NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return pixels
+
+
+def load_text_encoder(
+    files: ModelFiles, folder: Path, length: int, dtype: torch.dtype, device: torch.device
+) -> Flux2TextEncoder:
+    """Load text encoder and tokenizer from a folder.
+
+    Raises:
+        UserError: a file is missing, damaged, or belongs to another model.
+    """
+    weights = files.weights(folder, "text_encoder")
+    tensors = {renamed(name, TEXT_ENCODER_RULES): tensor for file in weights for name, tensor in _tensors(file).items()}
+    tensors.pop("lm_head.weight", None)  # the language head, which is not used
+    title = f"the text encoder of {files.name}"
+    try:
+        config = Qwen3Config(**text_encoder_config({name: tensor.shape for name, tensor in tensors.items()}))
+    except KeyError as error:
+        raise UserError(f"{weights[0]} is not {title}: it has no tensor {error}") from error
+    with torch.device("meta"):
+        model = Qwen3Model(config)
+    check_layout(_shapes(tensors), _shapes(model.state_dict()), weights[0], title)
+    load_weights(model, tensors, str(weights[0]), dtype, device)
+    _place_rotary_buffers(model, config, device)
+    place = files.tokenizer(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    except Exception as error:  # tokenizers raises no more specific type
+        raise UserError(f"{place}: the tokenizer cannot be read: {error}") from error
+    return Flux2TextEncoder(model, tokenizer, length)
+
+
+def random_text_encoder(
+    size: TextSize, length: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Flux2TextEncoder:
+    """A text encoder with random weights and bytes as tokens, for tests and measurements without downloads."""
+    config = Qwen3Config(**TEXT_SIZES[size], rms_norm_eps=1e-6)
+    with torch.device("meta"):
+        model = Qwen3Model(config)
+    random_weights(model, 0, dtype, device)
+    _place_rotary_buffers(model, config, torch.device(device))
+    tokenizer = ByT5Tokenizer(extra_ids=0)
+    tokenizer.chat_template = _TINY_TEMPLATE
+    return Flux2TextEncoder(model, tokenizer, length)
+
+
+def load_vae(files: ModelFiles, folder: Path, dtype: torch.dtype, device: torch.device) -> ImageVAE:
+    """Load the autoencoder from a folder.
+
+    Raises:
+        UserError: a file is missing, damaged, or belongs to another model.
+    """
+    (file, *_) = files.weights(folder, "vae")
+    title = f"the autoencoder of {files.name}"
+    tensors = {renamed(name, VAE_RULES): tensor for name, tensor in _tensors(file).items() if name != COUNTER}
+    for name, tensor in tensors.items():  # FLUX.2's own file has the attention's projections as 1 x 1 convolutions.
+        if ".attentions." in name and tensor.dim() == 4:
+            tensors[name] = tensor[:, :, 0, 0]
+    try:
+        config = vae_config({name: tensor.shape for name, tensor in tensors.items()})
+    except KeyError as error:
+        raise UserError(f"{file} is not {title}: it has no tensor {error}") from error
+    with torch.device("meta"):
+        model = AutoencoderKLFlux2(**config)
+    expected = {name: shape for name, shape in _shapes(model.state_dict()).items() if name != COUNTER}
+    check_layout(_shapes(tensors), expected, file, title)
+    load_weights(model, tensors, str(file), dtype, device)
+    model.bn.num_batches_tracked = None
+    return ImageVAE(model)
+
+
+def random_vae(
+    size: Literal["full", "tiny"], seed: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> ImageVAE:
+    """An autoencoder with random weights, for tests and measurements without downloads."""
+    config = {} if size == "full" else {"block_out_channels": (8, 8, 8, 8), "norm_num_groups": 8}
+    with torch.device("meta"):
+        model = AutoencoderKLFlux2(**config)
+    random_weights(model, seed, dtype, device)
+    model.bn.running_mean.zero_()
+    model.bn.running_var.fill_(1.0)
+    model.bn.num_batches_tracked = None
+    return ImageVAE(model)
+
+
+def _tensors(file: Path) -> Mapping[str, Tensor]:
+    content = read_tensor_file(file)
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"{file} contains objects other than tensors")
+    return content
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _place_rotary_buffers(model: Qwen3Model, config: Qwen3Config, device: torch.device) -> None:
+    """Compute the rotary frequencies, which are in no file and have no content on the meta device."""
+    model.rotary_emb = type(model.rotary_emb)(config).to(device)
