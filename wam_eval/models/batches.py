@@ -7,11 +7,15 @@ fewer observations are filled up with copies, more are answered in several calls
 With one row, every observation is computed alone, with the shapes of the official code. With more rows an observation
 may be in any of them, and rows are not always computed alike: on a CPU, several threads divide a product so that some
 rows are in an incomplete block, which is added in another order. :func:`rows_alike` finds out on the device itself.
+
+The order of sums also depends on the number of threads of a CPU, and this on the number of workers. Fixed batches are
+therefore computed by one thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -52,6 +56,19 @@ class BatchSettings(PolicySettings):
     def rows_on(self, device: torch.device) -> int | None:
         """Requested or default rows of a fixed batch on a device; ``None`` for fast batches."""
         return None if self.batch == "fast" else self.rows or DEFAULT_ROWS[device.type]
+
+    @contextmanager
+    def threads_on(self, device: torch.device) -> Iterator[None]:
+        """A context with one thread for fixed batches on a CPU, and the previous number of threads after it."""
+        before = torch.get_num_threads()
+        if self.batch == "fast" or device.type != "cpu" or before == 1:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

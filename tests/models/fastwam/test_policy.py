@@ -117,6 +117,25 @@ def test_answers_and_imagined_frames_do_not_depend_on_the_batch(variant: str, dt
     check_independence(policy, observations, 20)
 
 
+@pytest.mark.parametrize("rows", [None, 3])
+def test_answers_do_not_depend_on_the_number_of_threads(rows: int | None) -> None:
+    """Several threads divide sums and rows in other places. The process has its number of threads back afterwards."""
+    policy = tiny(rows=rows)
+    observations = different(policy, 2)
+    before = torch.get_num_threads()
+    expected = answer(policy, *observations)
+    torch.set_num_threads(2)
+    try:
+        other = tiny(rows=rows)
+        torch.set_num_threads(2)  # The constructor of a tiny model reduces it.
+        other.prepare([one.instruction for one in observations])
+        for one, same in zip(expected, answer(other, *observations), strict=True):
+            assert np.array_equal(one.actions, same.actions)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_fixed_batch_of_one_row_has_the_numbers_of_the_official_shape(dtype: str) -> None:
     """An answer in a batch of three is the sampler's answer to a batch of one, which the golden values describe."""

@@ -153,6 +153,7 @@ class FastWAMPolicy(Policy):
         self._prompts = encoders.prompt_cache()
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": encoders.vae_digest()}
         self._text = lru_cache(maxsize=256)(self._text_on_device)
+        self._threads = partial(settings.threads_on, self._device)
         self._make_model = partial(make_model, opened, config, dtype, self._device)
         self._make_vae = encoders.vae
         self.spec = PolicySpec(
@@ -194,7 +195,8 @@ class FastWAMPolicy(Policy):
             UserError: a weight is not finite, a file of the encoders is damaged, or the rows of a fixed batch are not
                 computed alike on this device.
         """
-        self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
+        with self._threads():
+            self._prompts.prepare([PROMPT.format(task=instruction) for instruction in instructions])
         _ = self._sampler, self._vae, self._batches
 
     def facts(self) -> Mapping[str, Any]:
@@ -206,7 +208,9 @@ class FastWAMPolicy(Policy):
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
         """One chunk for each observation, computed in batches as the settings say."""
         watch = Stopwatch(self._device)
-        answers = [answer for group in self._batches.groups(observations) for answer in self._answer(group, watch)]
+        groups = self._batches.groups(observations)
+        with self._threads():
+            answers = [answer for group in groups for answer in self._answer(group, watch)]
         measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
         measured["batch"] = float(len(observations))
         return [ActionChunk(actions[: self.spec.execute], measured, imagined) for actions, imagined in answers]
@@ -255,7 +259,8 @@ class FastWAMPolicy(Policy):
             return [latents, sample.actions, *([] if sample.video is None else [sample.video])]
 
         images, text, states = (torch.randn(rows, *shape, generator=generator).to(self._device) for shape in shapes)
-        return rows_alike(infer, [images.to(dtype), text.to(dtype), states])
+        with self._threads():
+            return rows_alike(infer, [images.to(dtype), text.to(dtype), states])
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
         """The picture composed of the cameras, which the model receives."""
