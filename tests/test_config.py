@@ -196,6 +196,8 @@ def test_faulty_extensions_and_variants_are_errors(
     ("load", "name", "hint"),
     [
         (config.load_suite, "libero_spatail", "did you mean libero_spatial"),
+        (config.load_suite, "LIBERO-Goal", "did you mean libero_goal"),
+        (config.load_suite, "libero_long", "did you mean libero_10"),
         (config.load_policy, "exprt", "did you mean expert"),
         (config.load_policy, "zzz", "known: .*expert.*random"),
         (config.load_benchmark_config, "robotvin", "unknown benchmark 'robotvin': did you mean robotwin"),

@@ -47,5 +47,5 @@ def test_near_names(name: str, expected: list[str]) -> None:
 def test_thousands_of_names_are_not_listed() -> None:
     many = [f"task_{i}" for i in range(10_000)]
     message = str(unknown("task", "pick the bowl", many))
-    assert message.endswith("… (10,000 in all)") and len(message) < 400
-    assert str(unknown("task", "task", many)).count(", ") < 20
+    assert message.endswith("… (10,000 in all)") and len(message) < 700
+    assert str(unknown("task", "task", many)).count(", ") < 40

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -300,7 +301,17 @@ def find(kind: str, noun: str, name: str) -> Path:
     for folder in folders(kind):
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
-    raise unknown(noun, name, names(kind))
+    raise unknown(noun, name, names(kind), _titles(kind))
+
+
+def _titles(kind: str) -> dict[str, str]:
+    """Titles of YAML files -> their names; a file that cannot be read has none."""
+    titles = {}
+    for path in (path for folder in folders(kind) for path in folder.glob("*.yaml")):
+        with suppress(OSError, UnicodeDecodeError):
+            if found := re.search(r"^title: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+                titles[found[1].strip("'\"")] = path.stem
+    return titles
 
 
 def _load_named(kind: str, noun: str, name: str, model: type[Model]) -> Model:
@@ -315,7 +326,7 @@ def _load_named(kind: str, noun: str, name: str, model: type[Model]) -> Model:
     provided: Mapping[str, Model] = _provided(kind)
     if name in provided:
         return provided[name]
-    raise unknown(noun, name, names(kind))
+    raise unknown(noun, name, names(kind), _titles(kind))
 
 
 def _parse(path: Path, extended: tuple[Path, ...] = ()) -> tuple[yaml.Node | None, dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 MOST_SUGGESTED = 3
 """Largest number of suggestions that are similar by their letters only."""
-MOST_LISTED = 20
+MOST_LISTED = 40
 """Largest number of names that a message lists; a suite may have thousands of tasks."""
 
 
