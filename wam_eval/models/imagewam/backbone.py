@@ -96,6 +96,14 @@ class Backbone(nn.Module, ABC):
     def action_velocity(self, actions: Tensor, time: Any, prefix: Prefix) -> Tensor:
         """Velocity of noisy actions (B, horizon, action_dim), at a time that :meth:`action_time` prepared."""
 
+    def noise_shape(self, inputs: Inputs) -> tuple[int, ...]:
+        """Shape in which the noise of a generated image is drawn; that of its tokens by default."""
+        return tuple(inputs.reference.shape[1:])
+
+    def tokens(self, latents: Tensor) -> Tensor:
+        """Tokens (B, N, channels) of noise that was drawn in :meth:`noise_shape`."""
+        return latents
+
     @abstractmethod
     def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
         """Velocity of the tokens of a noisy image (B, N, channels) at a timestep (1,)."""

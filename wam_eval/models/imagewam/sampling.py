@@ -67,7 +67,7 @@ class Sampler:
         Returns:
             Tokens (B, N, channels), as of the observed image.
         """
-        target = self._noise(seeds, tuple(inputs.reference.shape[1:]))
+        target = self.model.tokens(self._noise(seeds, self.model.noise_shape(inputs)))
         with watch("image"):
             for time, delta in zip(self._times, self._deltas, strict=True):
                 target = euler(target, self.model.image_velocity(target, time, inputs), delta)

@@ -1,0 +1,1 @@
+"""OmniGen2's transformer, image autoencoder and text encoder."""
