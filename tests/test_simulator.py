@@ -164,7 +164,8 @@ def test_a_snapshot_of_another_episode_is_refused(toy: Counting) -> None:
         toy.restore(blob)
 
 
-def test_a_backend_without_privileged_state_says_so(toy: Counting) -> None:
+def test_a_backend_without_privileged_state_says_so(toy: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ToySimulator, "privileged")
     with pytest.raises(NotImplementedError, match="Counting has no privileged state"):
         toy.load(EPISODE, Request(privileged=True))
 

@@ -47,6 +47,8 @@ class Privileged:
         goal: the task's goal, a conjunction of predicates such as ``("on", "bowl_1", "plate_1")``.
         plan: float32 (n, d), the actions with which the benchmark's own expert solves the episode, from the first step
             on; ``None`` if the benchmark has no such expert.
+        state: float64 (n,), the simulator's state as demonstrations of the benchmark record it, the time first;
+            ``None`` if they record none.
     """
 
     poses: Mapping[str, NDArray[np.float64]]
@@ -54,6 +56,7 @@ class Privileged:
     joints: Mapping[str, float]
     goal: tuple[tuple[str, ...], ...]
     plan: NDArray[np.float32] | None = None
+    state: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ from wam_eval.config import PolicyConfig
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.observation import ActionChunk, Observation, Request, Rollback
+from wam_eval.protocol import Protocol
 
 
 class NotSupported(Exception):
     """Raised for an operation that a policy does not offer; the text says why.
 
-    If :meth:`Policy.begin` raises it, the policy cannot play that episode. The episode's outcome is then ``not_run``,
-    which lowers the coverage and is not a failure.
+    If :meth:`Policy.begin` or :meth:`Policy.act` raises it, the policy cannot play that episode. The episode's outcome
+    is then ``not_run``, which lowers the coverage and is not a failure.
     """
 
 
@@ -96,11 +97,13 @@ class Policy(ABC):
         Settings: type of the constructor's only argument.
         spec: set by the constructor.
         action_spaces: suite -> action space of its benchmark; set before :meth:`prepare` is called.
+        protocols: suite -> protocol by which it is played; likewise.
     """
 
     Settings: ClassVar[type[PolicySettings]] = PolicySettings
     spec: PolicySpec
     action_spaces: Mapping[str, ActionSpace] = {}
+    protocols: Mapping[str, Protocol] = {}
 
     def __init__(self, settings: PolicySettings) -> None:
         """Load the policy."""

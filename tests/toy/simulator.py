@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wam_eval.episode import Episode
-from wam_eval.observation import Request
+from wam_eval.observation import Privileged, Request
 from wam_eval.simulator import Simulator
 
 
@@ -48,6 +48,10 @@ class ToySimulator(Simulator):
     def state(self) -> NDArray[np.float32]:
         """The position."""
         return np.array([self.position], np.float32)
+
+    def privileged(self) -> Privileged:
+        """The number of steps and the position, as the simulator's state."""
+        return Privileged({}, {}, {}, (), state=np.array([self._steps, self.position]))
 
     def get_state(self) -> bytes:
         """The position."""

@@ -70,6 +70,7 @@ class Batcher:
 
         Raises:
             PolicyError: the policy raised at this observation.
+            NotSupported: it cannot play this episode.
             SharedBatchError: it raised at a batch with further observations; any of them may be the cause.
             PolicyUnavailable: the policy cannot answer at all.
         """
@@ -134,8 +135,10 @@ class Batcher:
         return answers
 
     def _describe(self, error: BaseException, batch: int) -> Exception:
-        if isinstance(error, NotSupported | PolicyUnavailable):
+        if isinstance(error, PolicyUnavailable):
             return error
+        if isinstance(error, NotSupported):  # says something about one episode of the batch
+            return SharedBatchError() if batch > 1 else error
         with suppress(OSError), self._log.open("a", errors="backslashreplace") as log:
             traceback.print_exception(error, file=log)
         if batch > 1:

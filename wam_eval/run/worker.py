@@ -128,6 +128,7 @@ class Worker:
             suite: self._plan.benchmarks[suite].action_space(protocol.settings)
             for suite, protocol in self._plan.protocols.items()
         }
+        self._policy.protocols = self._plan.protocols
         self._specs = {suite: self._spec(suite) for suite in self._plan.protocols}
         if self._plan.imagine:
             check_imagines(self._plan.policy.title, self._policy.spec)

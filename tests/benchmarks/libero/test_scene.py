@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tests.benchmarks.libero.scenes import ACTIONS, ALL, SAMPLE, begin, build, state_bytes
+from wam_eval.benchmarks.libero.package import init_states_file, read_init_states
 from wam_eval.benchmarks.libero.scene import Scene, quaternion
+from wam_eval.config import load_suite
 
 
 def states(scene: Scene, suite: str, task: int) -> list[dict[str, bytes]]:
@@ -64,6 +66,19 @@ def test_a_fingerprint_includes_the_orientation_of_bodies(standins: Path) -> Non
     after = scene.fingerprint()
     scene.close()
     assert after["state"] == before["state"] and after["fixtures"] != before["fixtures"]
+
+
+def test_the_privileged_state_is_the_one_that_demonstrations_record(standins: Path) -> None:
+    """MuJoCo's flattened state, as in the benchmark's initial states: the time, positions, velocities."""
+    scene = build("libero_object", 0, standins)
+    begin(scene, "libero_object", 0, 0, 0)
+    started = scene.privileged().state
+    expected = read_init_states(init_states_file("libero_object", load_suite("libero_object").tasks[0].name))[0]
+    scene.step(np.zeros(7))
+    stepped = scene.privileged().state
+    scene.close()
+    assert started is not None and stepped is not None
+    assert np.array_equal(started, expected) and stepped[0] - started[0] == pytest.approx(0.05)
 
 
 @given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda numbers: np.linalg.norm(numbers) > 0.1))

@@ -234,7 +234,7 @@ class Scene:
             vars(self.env._observables[name]).update(values)
 
     def privileged(self) -> Privileged:
-        """Poses of all objects, fixtures and regions, positions of joints, and the goal.
+        """Poses of all objects, fixtures and regions, positions of joints, the goal, and MuJoCo's flattened state.
 
         Regions that the task's file defines have their names there, such as ``basket_1_contain_region``. The pose of an
         object is that of its root body; the region of a drawer moves with the drawer. The joint ``gripper`` is the
@@ -258,7 +258,8 @@ class Scene:
         left, right = (data.get_joint_qpos(joint) for joint in robot.gripper_joints)
         joints["gripper"] = float(left - right)
         goal = tuple(tuple(predicate) for predicate in env.parsed_problem["goal_state"])
-        return Privileged(poses=poses, regions=regions, joints=joints, goal=goal)
+        state = env.sim.get_state().flatten()
+        return Privileged(poses=poses, regions=regions, joints=joints, goal=goal, state=state)
 
     def close(self) -> None:
         """Free the environment and its renderer."""
