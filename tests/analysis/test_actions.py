@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.builders.runs import planned_episodes, run_record
+from tests.toy.benchmark import Pushes
 from wam_eval.analysis.actions import ActionData, action_data, action_warnings, warnings_of
 from wam_eval.analysis.estimates import Summary, summarize
 from wam_eval.analysis.frame import run_data
@@ -142,6 +143,28 @@ def test_no_proper_policy_is_suspected(seed: int, size: float, space: type[Actio
     scale = {PoseDelta: 1.0, JointTargets: 1.6, HandPoses: 0.2}[space]
     make: Callable[[int, float], Actions] = PROPER[space]  # type: ignore[assignment]
     assert warned(space(), [make(seed + i, size * scale) for i in range(5)]) == []
+
+
+def test_a_no_op_whose_gripper_is_in_the_middle_is_no_fault() -> None:
+    """As of benchmarks where zero keeps the gripper as it is."""
+    text = only(warned(Pushes(), [np.zeros((60, 7), np.float32)]))
+    assert text == "all actions of the episode are the no-op of MINE: the policy holds the robot still."
+    assert warned(Pushes(), [np.zeros((60, 7), np.float32)], rate=0.3) == []
+
+
+@pytest.mark.parametrize("space", list(PROPER))
+@pytest.mark.filterwarnings("error")
+def test_ranges_without_ends_and_without_extent(space: type[ActionSpace]) -> None:
+    unbounded, empty = space(), space()
+    unbounded.low, unbounded.high = (
+        np.full(unbounded.dim, -np.inf, np.float32),
+        np.full(unbounded.dim, np.inf, np.float32),
+    )
+    assert warned(unbounded, [PROPER[space](i) for i in range(4)]) == []
+    (one,) = data_of(unbounded, [PROPER[space](0)]).episodes
+    assert not one.still and one.outside == {}
+    empty.low = empty.high = np.zeros(empty.dim, np.float32)
+    assert "outside 0 to 0" in warned(empty, [PROPER[space](i) for i in range(4)])[0]
 
 
 # Warnings as a function of the episodes
@@ -330,7 +353,7 @@ def test_quaternions_in_another_order(count: int) -> None:
         "rotation of the left hand",
         "rotation of the right hand",
     ]
-    assert "but MINE takes w, x, y, z. Reorder it." in found[0]
+    assert "but MINE takes w, x, y, z (a remote policy's card reorders it with `action_order:`)." in found[0]
 
 
 def test_other_representations_of_rotations() -> None:

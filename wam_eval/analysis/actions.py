@@ -173,11 +173,20 @@ def warnings_of(data: ActionData) -> list[str]:
     rate = data.rate or 0.0
     if data.total < STEPS or rate >= SUCCESSFUL:
         return []
-    return [*_violations(data), *(_suspicions(data) if rate <= FAILING else ())]
+    suspected = rate <= FAILING
+    if all(one.still for one in data.episodes):
+        text = f"all actions of {_all(data)} are the no-op of {data.title}: the policy holds the robot still."
+        return [text] if suspected else []
+    return [*_violations(data), *(_suspicions(data) if suspected else ())]
 
 
 def _fits(actions: ActionStatistics | None, space: ActionSpace) -> bool:
-    return actions is not None and len(actions.low) == space.dim and len(actions.grippers) == len(space.grippers)
+    """True if there are statistics, and they are of an action space of this structure."""
+    if actions is None:
+        return False
+    kinds = [part.kind for part in space.parts]
+    expected = (space.dim, len(space.grippers), kinds.count("target"), kinds.count("quaternion"))
+    return expected == tuple(map(len, (actions.low, actions.grippers, actions.start, actions.quaternions)))
 
 
 # ---------------------------------------------------------------------- violations
@@ -197,8 +206,9 @@ def _violations(data: ActionData) -> Iterator[str]:
 def _far_outside(data: ActionData) -> NDArray[np.bool_]:
     """Numbers that are often and far outside the plausible range, bool (d,)."""
     low, high = data.space.low.astype(float), data.space.high.astype(float)
-    beyond = np.maximum(data.high.max(axis=0) - high, low - data.low.min(axis=0)) / ((high - low) / 2)
-    far: NDArray[np.bool_] = (data.outside >= OFTEN) & (beyond > FAR)
+    half = np.where(high > low, (high - low) / 2, 1.0)
+    beyond = np.maximum(data.high.max(axis=0) - high, low - data.low.min(axis=0))
+    far: NDArray[np.bool_] = (data.outside >= OFTEN) & (beyond > FAR * half)
     return far
 
 
@@ -276,7 +286,7 @@ def _quaternion_faults(data: ActionData) -> Iterator[str]:
         elif all(one.start > OTHER_ROTATION and one.reordered < SAME_ROTATION for one in episodes):
             yield (
                 f"{part.name} starts like the robot if read as x, y, z, w, in {_all(data)}, but {data.title} takes "
-                "w, x, y, z. Reorder it."
+                "w, x, y, z (a remote policy's card reorders it with `action_order:`)."
             )
 
 
@@ -284,9 +294,6 @@ def _quaternion_faults(data: ActionData) -> Iterator[str]:
 
 
 def _suspicions(data: ActionData) -> Iterator[str]:
-    if all(one.still for one in data.episodes):
-        yield f"all actions of {_all(data)} are the no-op of {data.title}: the policy holds the robot still."
-        return
     yield from _small_changes(data)
     if (data.low == data.high).all():
         yield (
@@ -362,10 +369,10 @@ def _constant_numbers(data: ActionData) -> Iterator[str]:
 def _targets(data: ActionData) -> Iterator[str]:
     """Targets that are near the start throughout, or that begin far from it."""
     parts = _parts(data, "target")
-    if not parts:
+    spans = np.array([(data.space.high - data.space.low)[part.first] for part in parts], float)
+    if not parts or not (np.isfinite(spans) & (spans > 0)).all():
         return
     starts = np.array([one.start for one in data.episodes])  # (n, parts)
-    spans = np.array([(data.space.high - data.space.low)[part.first] for part in parts], float)
     ranges = np.array([(data.high - data.low)[:, p.first : p.first + p.size].max(axis=1) for p in parts]).T
     reach = ((starts + ranges) / spans).max()
     if reach <= NARROW:

@@ -98,9 +98,9 @@ def action_statistics(
     first = actions[0].astype(np.float64)
     targets = [slice(part.first, part.first + part.size) for part in space.parts if part.kind == "target"]
     quaternions = [slice(part.first, part.first + part.size) for part in space.parts if part.kind == "quaternion"]
-    slack = np.zeros(space.dim)
+    span, slack = space.high - space.low, np.zeros(space.dim)
     for place in (*targets, *quaternions):
-        slack[place] = STILL * (space.high[place] - space.low[place])
+        slack[place] = STILL * np.where(np.isfinite(span[place]), span[place], 0.0)
     return ActionStatistics(
         low=_rounded(actions.min(axis=0)),
         high=_rounded(actions.max(axis=0)),
