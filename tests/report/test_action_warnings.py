@@ -16,7 +16,7 @@ from tests.policies.openpi_server import Server, array, reply
 from wam_eval import api
 from wam_eval.analysis.frame import read_run
 from wam_eval.benchmarks.libero.benchmark import PoseDelta
-from wam_eval.cli import app
+from wam_eval.cli.app import app
 from wam_eval.episode import Outcome
 from wam_eval.report.comparison import html_of, plain_of, terminal_of
 from wam_eval.report.page_html import write_report
