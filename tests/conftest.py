@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from wam_eval import places
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_ASSETS = REPOSITORY.parent / "shared" / "data" / "libero_assets"
 SHARED_LIBERO_PLUS = REPOSITORY.parent / "shared" / "data" / "libero_plus.tar.xz"
@@ -21,6 +23,8 @@ settings.load_profile("fast")
 
 # Ray's workers and the simulator processes import tests.toy.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+# Tests with a cache of their own would compile robosuite's functions again, which takes seconds for each simulator.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(places.cache_folder("libraries") / "numba"))
 
 
 @pytest.fixture

@@ -350,19 +350,19 @@ def test_a_package_that_cannot_be_imported_is_named(package: Callable[..., None]
 
 
 def test_environment_variables_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WAM_EVAL_PATH", "WAM_EVAL_RUNS", "WAM_EVAL_CACHE", "RAY_ADDRESS"):
+    for name in ("WAM_EVAL_PATH", "WAM_EVAL_RUNS", "WAM_EVAL_HOME", "RAY_ADDRESS"):
         monkeypatch.setenv(name, "")
-    assert Environment() == Environment(path="", runs=Path("results/runs"), cache=None)
+    assert Environment() == Environment(path="", runs=None, home=None)
     assert Environment().ray_address == ""
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert config.cache_folder("prompts") == Path("/caches/wam-eval/prompts")
+    assert config.runs_folder() == Path("results/runs")
 
 
 def test_environment_variables_are_read_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAM_EVAL_HOME", str(tmp_path / "home"))
+    assert config.runs_folder() == tmp_path / "home" / "runs"
     monkeypatch.setenv("WAM_EVAL_RUNS", str(tmp_path))
-    monkeypatch.setenv("WAM_EVAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RAY_ADDRESS", "host:1")
-    assert config.runs_folder() == tmp_path and config.cache_folder("seeds") == tmp_path / "cache" / "seeds"
+    assert config.runs_folder() == tmp_path
     assert Environment().ray_address == "host:1"
     for name in ("b", "a"):
         (tmp_path / name).mkdir()

@@ -17,8 +17,8 @@ PACKAGE = REPOSITORY / "wam_eval"
 
 KERNEL_FOLDERS = ("run", "hosting", "analysis", "report", "cli", "papers")
 KERNEL_FILES = (
-    *("__init__", "api", "benchmark", "config", "episode", "errors", "files", "gym", "observation", "policy"),
-    *("protocol", "simulator", "trajectory", "version_classes"),
+    *("__init__", "api", "benchmark", "config", "episode", "errors", "files", "gym", "observation", "places", "policy"),
+    *("protocol", "signals", "simulator", "trajectory", "version_classes"),
 )
 
 # Underscores, hyphens and digits may follow a name, as in libero_object or Wan2.2; letters may not, as in "wanted".

@@ -1,4 +1,4 @@
-"""Configuration: the YAML files of suites/, policies/ and reports/, environment variables, and cache folders.
+"""Configuration: the YAML files of suites/, policies/ and reports/, and environment variables.
 
 In a clone the folders are read where they are; an installed wheel has them inside the package. Folders named in
 ``WAM_EVAL_PATH`` (each with ``suites/`` or ``policies/`` in it) come first. Benchmarks and policies of other packages
@@ -17,7 +17,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,33 +35,23 @@ class Environment(BaseSettings):
 
     Attributes:
         path: ``WAM_EVAL_PATH``, folders of the user's own YAML files, separated like ``PATH``.
-        runs: ``WAM_EVAL_RUNS``, folder of all runs.
-        cache: ``WAM_EVAL_CACHE``, folder for cached files that are worth copying to another machine, such as verified
-            seeds and text embeddings; the user's cache if empty.
+        runs: ``WAM_EVAL_RUNS``, folder of all runs; see :func:`runs_folder`.
+        home: ``WAM_EVAL_HOME``, folder of all places; see :mod:`wam_eval.places`.
         ray_address: ``RAY_ADDRESS``, the Ray cluster to join; empty to start Ray on this machine.
     """
 
     model_config = SettingsConfigDict(env_prefix="WAM_EVAL_", env_ignore_empty=True, extra="ignore")
 
     path: str = ""
-    runs: Path = Path("results/runs")
-    cache: Path | None = None
+    runs: Path | None = None
+    home: Path | None = None
     ray_address: str = Field(default="", validation_alias="RAY_ADDRESS")
 
 
-def user_cache() -> Path:
-    """This package's folder in the user's cache (``XDG_CACHE_HOME/wam-eval``, by default ``~/.cache/wam-eval``)."""
-    return platformdirs.user_cache_path("wam-eval")
-
-
-def cache_folder(kind: str) -> Path:
-    """The folder of one kind of cached files, such as ``prompts``: in ``WAM_EVAL_CACHE``, else in the user's cache."""
-    return (Environment().cache or user_cache()) / kind
-
-
 def runs_folder() -> Path:
-    """Folder of all runs: ``WAM_EVAL_RUNS``, else ``results/runs`` in the working directory."""
-    return Environment().runs
+    """Folder of all runs: ``WAM_EVAL_RUNS``, else ``WAM_EVAL_HOME/runs``, else ``results/runs`` in this directory."""
+    given = Environment()
+    return given.runs or (given.home.expanduser() / "runs" if given.home else Path("results/runs"))
 
 
 def run_names() -> list[str]:

@@ -7,10 +7,7 @@ with ``TaskEnv(suite, task)``. Benchmarks whose episodes have to be searched for
 
 from __future__ import annotations
 
-import tempfile
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -25,6 +22,7 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Observation, Request
+from wam_eval.places import temporary_file
 from wam_eval.run.plan import make_episodes, make_protocol
 from wam_eval.run.task_selection import select_tasks
 
@@ -89,7 +87,7 @@ class TaskEnv(gymnasium.Env[GymObservation, NDArray[np.float32]]):
         self._request = Request(cameras=cameras)
         self._simulator = SimulatorProcess(
             here.spec(rules.settings, images=bool(cameras)),
-            log=Path(tempfile.gettempdir()) / f"wam-eval-{uuid.uuid4().hex}.log",
+            log=temporary_file("gym.log"),
         )
         self._dim = space.dim
         self._episode: Episode | None = None

@@ -7,7 +7,9 @@ Needs numpy and msgpack only, since a simulator may run in an old interpreter.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import socket
 import struct
 import tempfile
@@ -21,6 +23,7 @@ import numpy as np
 
 from wam_eval.episode import Episode
 from wam_eval.observation import Observation, Privileged, Progress, Request, VideoRequest
+from wam_eval.places import temporary_place
 
 ARENA_BYTES = 16 * 2**20
 _SEND_SECONDS = 60.0  # for the other end to read a message
@@ -31,11 +34,30 @@ _VALUES = {cls.__name__: cls for cls in (Episode, Request, VideoRequest, Observa
 
 
 def open_arena() -> Any:
-    """An unlinked file of :data:`ARENA_BYTES` for both sides to map; the operating system frees it with them."""
-    folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it
-    file.truncate(ARENA_BYTES)
-    return file
+    """A file without a name of :data:`ARENA_BYTES` for both sides to map; the operating system frees it with them.
+
+    It is in memory, else in the first folder that has room for it: a container's shared memory may be small.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # the system has no such files, or forbids them
+        memory = os.fdopen(os.memfd_create("wam-eval"), "w+b")
+        memory.truncate(ARENA_BYTES)
+        return memory
+    fault: OSError | None = None
+    for folder in (Path("/dev/shm"), temporary_place().path):
+        try:
+            file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it
+            # Without the space, a process that writes to the mapping would be killed.
+            os.posix_fallocate(file.fileno(), 0, ARENA_BYTES)
+            mmap.mmap(file.fileno(), ARENA_BYTES).close()
+        except OSError as error:
+            fault = error
+        else:
+            return file
+    assert fault is not None
+    raise fault
 
 
 class Channel:
@@ -67,19 +89,22 @@ class Channel:
             TimeoutError: nothing complete arrived within ``timeout`` seconds.
             EOFError: the other end is gone.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        (length,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
-        return msgpack.unpackb(self._read(length, deadline), ext_hook=self._decode, strict_map_key=False)
+        patience = None if timeout is None else _Patience(timeout)
+        (length,) = _HEADER.unpack(self._read(_HEADER.size, patience))
+        return msgpack.unpackb(self._read(length, patience), ext_hook=self._decode, strict_map_key=False)
 
     def close(self) -> None:
         """Close this end; the other sees the end of the stream."""
         self._sock.close()
 
-    def _read(self, count: int, deadline: float | None) -> bytes:
+    def _read(self, count: int, patience: _Patience | None) -> bytes:
         parts = bytearray()
         while len(parts) < count:
-            self._sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
-            part = self._sock.recv(min(count - len(parts), 1 << 20))
+            self._sock.settimeout(patience.slice() if patience else None)
+            try:
+                part = self._sock.recv(min(count - len(parts), 1 << 20))
+            except TimeoutError:
+                continue
             if not part:
                 raise EOFError("the other end closed the connection")
             parts += part
@@ -113,6 +138,33 @@ class Channel:
             return np.frombuffer(rest, dtype=dtype).reshape(shape).copy()
         count = int(np.prod(shape, dtype=np.int64))
         return np.frombuffer(self._arena, dtype=dtype, count=count, offset=rest).reshape(shape).copy()
+
+
+class _Patience:
+    """A time limit that passes only while this process runs, since a scheduler may suspend a job for hours.
+
+    It is spent in slices of a second; a slice that took longer was interrupted, and counts as one.
+
+    Args:
+        seconds: the limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._slice = 0.0
+        self._start = time.monotonic()
+
+    def slice(self) -> float:
+        """Spend the slice that has passed. Returns the next one.
+
+        Raises:
+            TimeoutError: none is left.
+        """
+        self._left -= min(time.monotonic() - self._start, self._slice)
+        if self._left <= 0:
+            raise TimeoutError
+        self._start, self._slice = time.monotonic(), min(self._left, 1.0)
+        return self._slice
 
 
 def _freeze(value: Any) -> Any:

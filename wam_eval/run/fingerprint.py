@@ -1,18 +1,16 @@
 """Fingerprints of a suite on this machine: SHA-256 digests of the simulation under fixed actions.
 
-Two machines whose fingerprints are equal simulate alike. From episodes 0 and 1 of each task, 40 fixed actions are
-executed, those of :meth:`wam_eval.benchmark.ActionSpace.probe` with the random stream ``default_rng(123)``. The
-benchmark's ``fingerprint_settings`` and ``fingerprint_seed`` replace the settings and seeds of the protocol, so that a
-protocol card changes the versions only.
+Two machines whose fingerprints are equal simulate these episodes alike. From episodes 0 and 1 of each task, 40 fixed
+actions are executed, those of :meth:`wam_eval.benchmark.ActionSpace.probe` with the random stream ``default_rng(123)``.
+The benchmark's ``fingerprint_settings`` and ``fingerprint_seed`` replace these settings and the seeds of the protocol;
+all other settings stay those of the protocol card. The cards of LIBERO thus differ in their versions only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from wam_eval.benchmark import ActionSpace
 from wam_eval.episode import Episode
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Request
+from wam_eval.places import temporary_log
 from wam_eval.run.plan import plan_run
 
 STEPS = (10, 20, 40)
@@ -47,8 +46,8 @@ def fingerprint_suite(
     Returns:
         A list of ``{suite, task, index, fixtures, state: {settled, 10, 20, 40}, frames: {camera: ...}}``. All digests
         are SHA-256: ``state`` and ``fixtures`` as :meth:`wam_eval.simulator.Simulator.fingerprint` gives them,
-        ``fixtures`` after the reset and empty if a benchmark has none; ``frames`` of the images of the first
-        observation.
+        ``fixtures`` before the first action and empty if a benchmark has none; ``frames`` of the images of the first
+        observation. Tasks that cannot be played here are left out.
 
     Raises:
         UserError: an unknown name or a missing installation.
@@ -61,8 +60,8 @@ def fingerprint_suite(
         used = {**plan.protocol.settings, **benchmark.fingerprint_settings}
         space = benchmark.action_space(used)
         request = Request(cameras=tuple(camera.name for camera in benchmark.cameras(used)) if images else ())
-        log = Path(tempfile.mkdtemp(prefix="wam-eval-")) / "fingerprint.log"
-        with SimulatorProcess(plan.installation.spec(used, images=images), log) as simulator:
+        spec = plan.installation.spec(used, images=images)
+        with temporary_log("fingerprint.log") as log, SimulatorProcess(spec, log) as simulator:
             playable = [episode for episode in plan.episodes if episode.key not in plan.not_run]
             for episode in tqdm(playable, desc=plan.name, unit="episode", leave=False):
                 seed = episode.seed if benchmark.fingerprint_seed is None else benchmark.fingerprint_seed

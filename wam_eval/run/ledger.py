@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import sys
 from dataclasses import fields
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
+from wam_eval.files import FileLock, FileLocked, flush_to_disk
+from wam_eval.places import file_system, reason, unwritable
 from wam_eval.run.action_statistics import ActionStatistics
 
 _OF_EPISODE = tuple(field.name for field in fields(Episode) if field.name not in ("step_limit", "shared_scene"))
@@ -118,24 +120,31 @@ class Ledger:
         path: path of ``episodes.jsonl``; created with its folder.
 
     Raises:
-        UserError: another process has opened it, or a line in its middle is broken.
+        UserError: another process has opened it, its folder cannot be written, or a line in its middle is broken.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("ab", buffering=0)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise unwritable("the folder of the run", path.parent, error) from error
+        try:
+            self._lock = FileLock(self._file, path)
+        except FileLocked as holder:
             self._file.close()
             raise UserError(
-                f"another process is writing {path.parent}; wait for it, or give this run another name (--run)"
+                f"another process is writing {path.parent}{holder}; wait for it, or give this run another name (--run)"
             ) from None
-        self.records, size, _ = read_ledger(path)
-        if size < path.stat().st_size:
-            print(f"{path}: dropped an incomplete last line; its episode is played again", file=sys.stderr)
-            os.truncate(path, size)
+        try:
+            self.records, size, _ = read_ledger(path)
+            if size < path.stat().st_size:
+                print(f"{path}: dropped an incomplete last line; its episode is played again", file=sys.stderr)
+                self._cut(size)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, *records: Record) -> None:
         """Write records; they are on disk when this returns.
@@ -149,9 +158,10 @@ class Ledger:
             written = self._file.write(lines)
             if written != len(lines):
                 raise OSError(28, "No space left on device", str(self.path))
-            os.fsync(self._file.fileno())
+            flush_to_disk(self._file)
         except OSError:
-            os.truncate(self.path, size)
+            with contextlib.suppress(OSError):  # the next process drops an incomplete line
+                os.truncate(self.path, size)
             raise
         self.records.extend(records)
 
@@ -161,4 +171,19 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock and close the file."""
+        self._lock.release()
         self._file.close()
+
+    def _cut(self, size: int) -> None:
+        """Drop what follows the complete lines."""
+        try:
+            os.truncate(self.path, size)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be shortened on its file system ({file_system(self.path)}): {reason(error)}. "
+                "Remove its incomplete last line, or copy the run to another disk"
+            ) from error

@@ -18,6 +18,7 @@ from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError, unknown
 from wam_eval.hosting.package_identity import own_code
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess
+from wam_eval.places import problem, redirect_libraries, temporary_place
 from wam_eval.policy import NotSupported, Policy, PolicySpec, make_policy
 from wam_eval.protocol import Protocol
 from wam_eval.run.batching import Batcher
@@ -93,6 +94,7 @@ class Worker:
     """
 
     def __init__(self, plan: WorkerPlan, policy: Policy | None = None) -> None:
+        redirect_libraries()
         self._plan = plan
         self._given = policy
         self._logs = _writable(Path(plan.logs))
@@ -207,12 +209,12 @@ class Worker:
         """Choose the number of simulators and their cores; the one used for the measurement becomes the first."""
         own = resources.own_cores()
         self._cores = assign_cores(resources.simulators or resources.most, own)
-        trial = self._plan.trial
+        trial, most_episodes = self._plan.trial, self._policy.spec.most_episodes
         count = choose_count(
             resources,
             lambda: self._simulator(0, trial[0].suite),
             self._batcher,
-            self._specs[trial[0].suite] if trial else self._policy.spec,
+            self._policy.spec if not trial else replace(self._specs[trial[0].suite], most_episodes=most_episodes),
             trial,
         )
         self._cores = assign_cores(count.simulators, own)
@@ -338,8 +340,4 @@ def _check_own_code(driver: tuple[str, str] | None) -> None:
 
 def _writable(folder: Path) -> Path:
     """The folder, created if necessary; a temporary one on a node that does not share the driver's disk."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="wam-eval-logs-"))
+    return Path(tempfile.mkdtemp(prefix="logs-", dir=temporary_place().path)) if problem(folder) else folder

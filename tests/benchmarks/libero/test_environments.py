@@ -133,7 +133,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     cache: Path, no_index: None, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.joinpath("environments").write_text("a file in the way")
-    with pytest.raises(UserError, match=r"cannot be written to the cache in .*XDG_CACHE_HOME"):
+    with pytest.raises(UserError, match=r"cannot be written to the cache in .*Set WAM_EVAL_HOME"):
         create(OTHER)
 
 

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from wam_eval.config import user_cache
+from wam_eval.places import cache_folder
 
 EngineName = Literal["fast", "reference"]
 
@@ -44,6 +46,20 @@ class LiberoSettings(BaseModel):
     cameras: Annotated[list[Literal["agentview", "robot0_eye_in_hand"]], Field(min_length=1)]
 
 
+def _set_robosuite_macros() -> None:
+    """Provide robosuite's private macros, by which it is configured before its import.
+
+    By default, it logs to ``/tmp/robosuite.log``, and cannot be imported if that file belongs to another user.
+    """
+    name = "robosuite.macros_private"
+    macros = types.ModuleType(name, "Macros of robosuite that differ from its own.")
+    vars(macros)["FILE_LOGGING_LEVEL"] = None
+    sys.modules[name] = macros
+
+
+_set_robosuite_macros()
+
+
 def scene_cache_folder() -> Path:
-    """Folder of the scenes that MuJoCo compiled; always in the user's cache, since they belong to one machine."""
-    return user_cache() / "scenes"
+    """Folder of the scenes that MuJoCo compiled; always in this machine's cache, since they belong to one machine."""
+    return cache_folder("scenes")

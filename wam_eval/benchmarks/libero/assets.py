@@ -23,8 +23,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wam_eval.benchmarks.libero.package import LiberoMissing, package_folder
 from wam_eval.benchmarks.libero.standins import VERSION, write_assets
-from wam_eval.config import user_cache
 from wam_eval.errors import UserError
+from wam_eval.places import cache_folder, cached, home_problem, redirect_libraries, user_home
 from wam_eval.protocol import AssetsRecord
 
 VARIABLE = "WAM_EVAL_LIBERO_ASSETS"
@@ -78,8 +78,8 @@ def find_assets(configured: str | None = None, download: bool = True) -> Assets:
 
 
 def standin_assets() -> Assets:
-    """The embedded stand-ins, written to the user's cache at their first use."""
-    path = write_assets(user_cache() / f"libero-standins-{VERSION}")
+    """The embedded stand-ins, written to the cache at their first use."""
+    path = write_assets(cached(f"libero-standins-{VERSION}"))
     record = AssetsRecord(
         kind="stand-in",
         digest=VERSION,
@@ -140,11 +140,12 @@ def _complete_tree(root: Path, source: str) -> Path:
 
 def _hf_libero_folders() -> Iterator[Path]:
     """Folders in which hf-libero and the Hugging Face hub keep the assets."""
+    redirect_libraries()
     from huggingface_hub.constants import HF_HUB_CACHE
 
     with contextlib.suppress(LiberoMissing):
         yield package_folder() / "assets"
-    yield Path.home() / ".cache" / "libero" / "assets"
+    yield _download_folder()
     yield from sorted(Path(HF_HUB_CACHE).glob(f"datasets--{HUB_DATASET.replace('/', '--')}/snapshots/*"))
 
 
@@ -154,7 +155,7 @@ def _download() -> Path | None:
         return None
     from huggingface_hub import snapshot_download
 
-    target = Path.home() / ".cache" / "libero" / "assets"
+    target = _download_folder()
     print(f"downloading LIBERO's assets ({HUB_DATASET}) to {target}", file=sys.stderr)
     try:
         snapshot_download(HUB_DATASET, repo_type="dataset", local_dir=target)
@@ -165,6 +166,13 @@ def _download() -> Path | None:
         print("the download is incomplete; using the embedded stand-ins", file=sys.stderr)
         return None
     return target
+
+
+def _download_folder() -> Path:
+    """The folder in which hf-libero keeps the assets; one in the cache if the user's home cannot be written."""
+    home = user_home()
+    own = home / ".cache" / "libero" / "assets" if home else None
+    return own if own and (own.is_dir() or not home_problem()) else cache_folder("libero-assets")
 
 
 def _hub_reachable() -> bool:

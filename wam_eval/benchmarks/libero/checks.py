@@ -7,12 +7,12 @@ same states to the bit.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +35,7 @@ from wam_eval.hosting.package_identity import query_packages
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess
 from wam_eval.hosting.renderer import RendererError
 from wam_eval.observation import Request
+from wam_eval.places import temporary_log
 
 REINSTALL = "make setup"
 TESTED = {
@@ -283,9 +284,11 @@ def _episode(suite: str, task: int, index: int) -> Episode:
     return Episode(suite, task, "", index, described.name, described.instruction, 0, step_limit=CHUNK_ENDS[-1])
 
 
-def _simulator(installation: Installation, settings: Mapping[str, Any]) -> SimulatorProcess:
-    log = Path(tempfile.mkdtemp(prefix="wam-eval-")) / "doctor.log"
-    return SimulatorProcess(installation.spec(settings, images=False), log)
+@contextlib.contextmanager
+def _simulator(installation: Installation, settings: Mapping[str, Any]) -> Iterator[SimulatorProcess]:
+    spec = installation.spec(settings, images=False)
+    with temporary_log("doctor.log") as log, SimulatorProcess(spec, log) as simulator:
+        yield simulator
 
 
 def main() -> None:

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from wam_eval.config import BenchmarkConfig, user_cache
+from wam_eval.config import BenchmarkConfig
 from wam_eval.errors import UserError
 from wam_eval.hosting.package_identity import package_versions
+from wam_eval.places import REMEDY, cached
 
 OLDEST, BROKEN_FROM = (2, 3, 7), (3, 10, 0)
 """robosuite 1.4 was measured to load and step with MuJoCo from the first version on; from the second on it fails."""
@@ -84,19 +85,20 @@ class Environment:
 def environment(mujoco: str) -> Environment:
     """The environment of a version, complete or not; each installation of wam-eval has its own."""
     installation = hashlib.sha256("\n".join(_installed_packages()).encode()).hexdigest()[:8]
-    return Environment(mujoco, _folder() / f"mujoco-{mujoco}-python{_python_version()}-{installation}")
+    name = f"mujoco-{mujoco}-python{_python_version()}-{installation}"
+    return Environment(mujoco, cached(f"environments/{name}"))
 
 
 def environments() -> list[Environment]:
     """All environments of this installation, complete or not, by version."""
-    folders = _folder().glob("mujoco-*") if _folder().is_dir() else ()
+    folders = cached("environments").glob("mujoco-*")
     found = {match[1] for folder in folders if (match := re.match(r"mujoco-([\d.]+)-", folder.name))}
     return [environment(one) for one in sorted(found, key=_numbers) if environment(one).folder.is_dir()]
 
 
 def wheels_folder() -> Path:
     """Folder for wheels on machines without a package index."""
-    return user_cache() / "wheels"
+    return cached("wheels")
 
 
 def find_python(config: BenchmarkConfig, versions: Mapping[str, str]) -> str:
@@ -172,8 +174,8 @@ def create(mujoco: str) -> Environment:
     except OSError as error:
         path = error.filename or made.folder
         raise UserError(
-            f"the environment cannot be written to the cache in {_folder()}: {error.strerror or error} ({path}). "
-            "Set XDG_CACHE_HOME to another folder"
+            f"the environment cannot be written to the cache in {made.folder.parent}: {error.strerror or error} "
+            f"({path}). {REMEDY}"
         ) from error
     return made
 
@@ -272,7 +274,11 @@ def _unreachable(mujoco: str) -> str:
 
 def _check_import(made: Environment) -> None:
     """Refuse an environment in which MuJoCo or robosuite cannot be imported."""
-    code = "import mujoco, robosuite; print(mujoco.__version__)"
+    # robosuite's own macros would make it log to /tmp/robosuite.log.
+    code = (
+        "import sys, types; macros = sys.modules['robosuite.macros_private'] = types.ModuleType('macros_private'); "
+        "macros.FILE_LOGGING_LEVEL = None; import mujoco, robosuite; print(mujoco.__version__)"
+    )
     # Isolated from PYTHONPATH and the working directory, which may hold another copy.
     done = subprocess.run([made.python, "-I", "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
@@ -297,10 +303,6 @@ def _installed_packages() -> list[str]:
 def _link_text() -> str:
     """Content of the ``.pth`` file by which an environment finds all packages except MuJoCo."""
     return "\n".join(_installed_packages()) + "\n"
-
-
-def _folder() -> Path:
-    return user_cache() / "environments"
 
 
 def _python_version() -> str:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wam_eval.config import user_cache
 from wam_eval.hosting.package_identity import source_folder
+from wam_eval.places import cache_folder
 
 # Functions and types that a pickled NumPy array refers to, under the module names of NumPy 1 and 2.
 _ALLOWED = {
@@ -141,12 +141,12 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _write_config(folder: Path, assets: Path) -> str:
-    """Write the configuration that LIBERO reads at import into the user's cache, and never to ``~/.libero``."""
+    """Write the configuration that LIBERO reads at import into the cache, and never to ``~/.libero``."""
     text = config_text(folder, assets)
-    config = user_cache() / f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    config = cache_folder(f"libero-config-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
     config.mkdir(parents=True, exist_ok=True)
     # Simulators that start at the same time write the same content; none of them may read a partial file.
     temporary = config / f"{os.getpid()}.tmp"
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(config / "config.yaml")
     return str(config)

@@ -183,7 +183,12 @@ class Scene:
         return object_positions(self.env.sim.model._model, self.env.sim.data._data)
 
     def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of the float64 flattened state, and of the poses of all bodies, which include the fixtures."""
+        """SHA-256 digests of float64 numbers.
+
+        Returns:
+            ``state``: of MuJoCo's flattened state (time, positions, velocities). ``fixtures``: of the model's
+            ``body_pos`` and ``body_quat``, the poses of all bodies in their parents; a reset draws those of fixtures.
+        """
         state, model = self.env.sim.get_state().flatten(), self.env.sim.model
         return {"state": sha256(state), "fixtures": sha256(np.hstack([model.body_pos, model.body_quat]))}
 

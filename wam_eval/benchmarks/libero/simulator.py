@@ -115,7 +115,7 @@ class LiberoSimulator(Simulator):
         _free_memory()
 
     def fingerprint(self) -> dict[str, str]:
-        """``state``: SHA-256 of the flattened state; ``fixtures``: SHA-256 of the poses of the model's bodies."""
+        """See :meth:`Scene.fingerprint`."""
         return self._built_scene().fingerprint()
 
     def close(self) -> None:

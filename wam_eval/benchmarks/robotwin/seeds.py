@@ -11,7 +11,6 @@ JSON line per seed tried. A verdict is on disk before the next seed is tried, so
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -26,10 +25,10 @@ from typing import IO, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
-from wam_eval import config
 from wam_eval.errors import UserError
-from wam_eval.files import write_atomic
+from wam_eval.files import FileLock, flush_to_disk, write_atomic
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess
+from wam_eval.places import portable_folder, unwritable
 from wam_eval.simulator import SimulatorSpec
 
 START_SECONDS = 300.0
@@ -178,7 +177,7 @@ class SeedSearch:
     @property
     def path(self) -> Path:
         """Path of the manifest."""
-        folder = config.cache_folder("robotwin") / self.simulator.folder
+        folder = portable_folder("robotwin") / self.simulator.folder
         return folder / f"{self.condition}-{self.start_seed}.json"
 
     def log(self, task: str) -> Path:
@@ -251,12 +250,15 @@ class Verifier:
 
     def _add(self, task: str, verdicts: Sequence[Verdict]) -> Manifest:
         """Write the seeds of a task into the manifest, to which another search may have added in the meantime."""
-        self._search.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._search.path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            manifest = self._search.manifest()
-            manifest.tasks[task] = accepted(verdicts)
-            manifest.write(self._search.path)
+        path = self._search.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path.with_suffix(".lock"), "w"):
+                manifest = self._search.manifest()
+                manifest.tasks[task] = accepted(verdicts)
+                manifest.write(path)
+        except OSError as error:
+            raise unwritable("the folder of the seeds", path.parent, error) from error
         return manifest
 
     def _in_parallel(
@@ -281,9 +283,12 @@ class Verifier:
 
     def _search_task(self, task: str, count: int) -> list[Verdict]:
         path = self._search.log(task)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as log, self._process(task) as process:
-            fcntl.flock(log, fcntl.LOCK_EX)  # another run may be searching this task; its verdicts are used then
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable("the folder of the seeds", path.parent, error) from error
+        # Another run may be searching this task; its verdicts are used then.
+        with _locked(path, "a+b") as log, self._process(task) as process:
             verdicts = _read_log(log, self._search.start_seed)
             lost = 0
             while sum(verdict["accepted"] for verdict in verdicts) < count:
@@ -349,8 +354,7 @@ class Verifier:
     def _record(self, task: str, verdict: Verdict, verdicts: list[Verdict], log: IO[bytes]) -> None:
         verdicts.append(verdict)
         log.write(json.dumps(verdict).encode() + b"\n")
-        log.flush()
-        os.fsync(log.fileno())
+        flush_to_disk(log)
         self._on_verdict(task, verdict)
         if len(verdicts) >= MAX_REJECTED and not any(entry["accepted"] for entry in verdicts[-MAX_REJECTED:]):
             raise UserError(
@@ -391,6 +395,17 @@ def ensure_seeds(search: SeedSearch, tasks: Sequence[str], count: int, workers: 
             bar.update(int(verdict["accepted"]))
 
         return Verifier(search, workers or os.cpu_count() or 1, show).verify(list(missing), count)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, mode: str) -> Iterator[IO[Any]]:
+    """An open file that is locked until the end of the block."""
+    with path.open(mode) as file:
+        lock = FileLock(file, path, wait=True)
+        try:
+            yield file
+        finally:
+            lock.release()
 
 
 def accepted(verdicts: Sequence[Verdict]) -> list[VerifiedSeed]:

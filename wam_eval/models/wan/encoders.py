@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
 
-from wam_eval.config import cache_folder
 from wam_eval.errors import UserError
 from wam_eval.models.files import Rules, files_digest, renamed
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan.files import TEXT_ENCODER_RULES, VAE_RULES, WAN, text_encoder_config, vae_config
 from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
+from wam_eval.places import portable_folder
 
 LENGTH = 128
 """Tokens of a prompt with its end token; a longer prompt is cut off."""
@@ -86,7 +86,9 @@ class WanEncoders:
             open_random = partial(random_text_encoder, self.source, 0, self.dtype, self.device)
             return PromptCache(open_random, f"random {self.source}", None, LENGTH)
         open_encoder = partial(load_text_encoder, self.source, self.dtype, self.device)
-        return PromptCache(open_encoder, text_encoder_digest(self.source, self.dtype), cache_folder("prompts"), LENGTH)
+        return PromptCache(
+            open_encoder, text_encoder_digest(self.source, self.dtype), portable_folder("prompts"), LENGTH
+        )
 
 
 class WanTextEncoder:
