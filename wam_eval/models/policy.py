@@ -103,7 +103,8 @@ class ModelPolicy(Policy):
     """A World Action Model on one device.
 
     The constructor of a family checks everything that can be checked quickly, calls that of this class, and sets
-    ``spec``, ``_normaliser`` and ``_prompts``. :meth:`prepare` loads the weights.
+    ``spec``, ``_normaliser``, ``_prompts`` and ``_text_dim``, the width of their embeddings. :meth:`prepare` loads the
+    weights.
 
     Args:
         settings: the settings.
@@ -119,6 +120,7 @@ class ModelPolicy(Policy):
 
     _normaliser: Normaliser
     _prompts: PromptCache
+    _text_dim: int
 
     def __init__(self, settings: ModelSettings, robot: Robot, tiny: bool) -> None:
         self._settings = settings
@@ -155,11 +157,6 @@ class ModelPolicy(Policy):
     @abstractmethod
     def _imagined(self, row: int, inference: Any, seed: int, watch: Watch) -> ImaginedFrames:
         """Frames that the model imagines for one row of an :class:`Inference` of its own, computed alone."""
-
-    @property
-    @abstractmethod
-    def _text_dim(self) -> int:
-        """Width of the embedding of a prompt."""
 
     # ------------------------------------------------------------------ shared
 

@@ -30,9 +30,10 @@ from wam_eval.models.fastwam.checkpoint import LIBERO
 from wam_eval.models.fastwam.model import FastWAM, FastWAMConfig, Variant
 from wam_eval.models.fastwam.policy import FastWAMPolicy, parameters_by_component, stage_flops
 from wam_eval.models.fastwam.sampling import Sampler
+from wam_eval.models.policy import padded
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan import encoders
-from wam_eval.models.wan.encoders import VideoVAE, random_text_encoder, random_vae
+from wam_eval.models.wan.encoders import LENGTH, VideoVAE, random_text_encoder, random_vae
 from wam_eval.models.wan.files import WAN, vae_config
 from wam_eval.observation import ActionChunk, Observation
 
@@ -74,7 +75,7 @@ def test_each_observation_is_answered_with_a_chunk(robot: str, cameras: int, dim
 
 
 QUICK = [("first_frame", "float32", 3), ("joint", "float32", None), ("joint", "bfloat16", None), ("idm", "bfloat16", 2)]
-EVERY = list(itertools.product(VARIANTS, ("float32", "bfloat16"), (None, 2, 3, 4, 7)))
+EVERY = list(itertools.product(VARIANTS, ("float32", "bfloat16"), (None, 3, 4)))
 
 
 def different(policy: FastWAMPolicy, count: int) -> list[Observation]:
@@ -114,7 +115,7 @@ def test_answers_and_imagined_frames_do_not_depend_on_the_batch(variant: str, dt
     policy = tiny(variant=variant, dtype=dtype, rows=rows, seed="episode")
     observations = different(policy, 5)
     observations[1] = dataclasses.replace(observations[1], imagine=True)
-    check_independence(policy, observations, 20)
+    check_independence(policy, observations, 8)
 
 
 @pytest.mark.parametrize("rows", [None, 3])
@@ -144,7 +145,7 @@ def test_a_fixed_batch_of_one_row_has_the_numbers_of_the_official_shape(dtype: s
     together = answer(policy, *observations)
     for one, found in zip(observations, together, strict=True):
         images = policy._images([policy.view(one)])
-        text = policy._text(one.instruction)[None]
+        text = padded([policy._embedded(one.instruction)], LENGTH)[0]
         context = policy._sampler.model.context(text, torch.from_numpy(one.state)[None])
         expected = policy._sampler.sample(policy._vae.encode(images), context, [42]).actions[0, :10].numpy()
         assert np.array_equal(found.actions, policy._robot.commands(expected))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
 
-from wam_eval.places import cache_folder
 from wam_eval.errors import UserError
 from wam_eval.models.files import ModelFiles, files_digest, renamed
 from wam_eval.models.flux2.files import FLUX2, TEXT_ENCODER_RULES, VAE_RULES, text_encoder_config, vae_config
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.weights import check_layout, load_weights, random_weights, read_tensor_file
+from wam_eval.places import cache_folder
 
 LAYERS = (9, 18, 27)
 """Layers of Qwen3 whose hidden states, side by side, are the embedding of a token."""

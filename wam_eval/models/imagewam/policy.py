@@ -97,6 +97,7 @@ class ImageWAMPolicy(ModelPolicy):
         config = Flux2Config.of_size(size, self._robot.model_state_dim, self._robot.model_action_dim)  # type: ignore[arg-type]
         with torch.device("meta"):
             self._empty = Flux2Backbone(config)
+        self._text_dim = config.image.text_dim
         self._opened: Checkpoint | None = None
         if settings.random_weights:
             self._normaliser = Normaliser.identity(self._robot)
@@ -136,10 +137,6 @@ class ImageWAMPolicy(ModelPolicy):
     @cached_property
     def _vae(self) -> ImageVAE:
         return self._encoders.vae()
-
-    @property
-    def _text_dim(self) -> int:
-        return self._empty.config.image.text_dim
 
     def _load(self) -> None:
         _ = self._sampler, self._vae

@@ -1,4 +1,4 @@
-"""OmniGen2's transformer over texts and images, and its narrow form over actions, as layers of a mixture of transformers.
+"""OmniGen2's transformer over texts and images, and its narrow form over actions, as layers of a mixture.
 
 Texts, observed images and the generated image first pass refining layers of their own; then all tokens share the same
 layers. Source: the OmniGen2 repository (arXiv 2506.18871), and ImageWAM (arXiv 2606.19531) for the action expert. The
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, rms_norm, silu
 
-from wam_eval.models.nn.transformer import KeyValue, Projection, Rotation, RMSNorm, rotate
+from wam_eval.models.nn.transformer import KeyValue, Projection, RMSNorm, Rotation, rotate
 
 EPS = 1e-5
 """Added to mean squares."""
