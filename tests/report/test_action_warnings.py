@@ -100,7 +100,7 @@ def test_the_report_warns_apart_from_reasons_that_forbid_conclusions(runs: Path,
     [
         ([0.1, 0, 0, 0, 0, 0], (0, 1), "gripper from 0 to 1 in 280 steps, so that it never opens: LIBERO "),
         ([0.001, 0.0005, 0, 0, 0, 0], (-1, 1), "translation never beyond ±0.001 in 280 steps, but in LIBERO 1 is "),
-        ([4.0, -2.5, 0, 0, 0, 0], (-1, 1), "translation from -2.5 to 4, up to 100% of the values outside -1 to 1"),
+        ([4.0, -2.5, 0, 0, 0, 0], (-1, 1), "translation from -2.5 to 4, up to 100 % of the values outside -1 to 1"),
     ],
 )  # fmt: skip
 def test_a_server_with_other_conventions(

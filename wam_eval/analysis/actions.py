@@ -218,9 +218,7 @@ def _out_of_range(data: ActionData, bad: NDArray[np.bool_]) -> str:
     ranges = sorted({_range(space.low[i], space.high[i]) for i in numbers})
     expected = ranges[0] if len(ranges) == 1 else "the range"
     share = data.outside[numbers].max()
-    seen = (
-        f"{_names(space, numbers)} {_from_to(low[numbers].min(), high[numbers].max())}, up to {share:.0%} of the values"
-    )
+    seen = f"{_names(space, numbers)} {_from_to(low[numbers].min(), high[numbers].max())}, up to {100 * share:.0f} % of the values"
     effect = (
         f"outside {expected}, to which {data.title} clips" if space.clips else f"outside {expected} of {data.title}"
     )
