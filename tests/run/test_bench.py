@@ -25,6 +25,7 @@ class ClockworkSettings(PolicySettings):
     Attributes:
         room: largest batch that fits into its memory.
         engine: True if it can be accelerated.
+        batch, rows: as of learned policies.
     """
 
     checkpoint: str | None = None
@@ -34,6 +35,8 @@ class ClockworkSettings(PolicySettings):
     room: int = 64
     engine: bool = True
     accelerate: bool = False
+    batch: str = "fixed"
+    rows: int | None = None
 
 
 class Clockwork(Policy):
@@ -58,8 +61,8 @@ class Clockwork(Policy):
     def prepare(self, instructions: Sequence[str]) -> None:
         self.prepared = list(instructions)
 
-    def facts(self) -> dict[str, str]:
-        return {"dtype": "brass"}
+    def facts(self) -> dict[str, Any]:
+        return {"dtype": "brass", **({"rows": 4} if self.settings.batch == "fixed" else {})}
 
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
         if len(observations) > self.settings.room:
@@ -102,6 +105,7 @@ POLICIES = {
     "benchmarks: {hills: {steps: 5}, plains: {steps: 7}}\n",
     "narrow": "title: Narrow\npolicy: tests.run.test_bench:Clockwork\nsettings: {random_weights: true, room: 2}\n",
     "eager": "title: Eager\npolicy: tests.run.test_bench:Clockwork\nsettings: {random_weights: true, engine: false}\n",
+    "rows": "title: Rows\npolicy: tests.run.test_bench:Clockwork\nsettings: {random_weights: true, rows: 4}\n",
     "silent": "title: Silent\npolicy: tests.run.test_bench:WithoutExamples\n",
     "plain": "title: Plain\npolicy: tests.run.test_bench:Plain\n",
 }
@@ -122,6 +126,17 @@ def benches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def bench_of(policy: str, batches: tuple[int, ...] = (1,), **request: Any) -> Bench:
     return run_bench(BenchRequest(policy, batches, ("wam-eval", "bench"), **request))[0]
+
+
+def test_batches_are_as_large_as_requested_or_fixed(benches: Path) -> None:
+    fast = bench_of("rows", accelerate=False, calls=1)
+    fixed = bench_of("rows", accelerate=False, calls=1, fixed=True)
+    assert (fast.settings["batch"], fast.settings["rows"]) == ("fast", None)
+    assert (fixed.settings["batch"], fixed.settings["rows"]) == ("fixed", 4)
+    assert "fixed batches of 4 rows" in fixed.conditions and "row" not in fast.conditions
+    assert fixed.name != fast.name
+    with pytest.raises(UserError, match="has no setting `batch`: leave --fixed out"):
+        bench_of("plain", fixed=True)
 
 
 def test_stages_are_medians_over_the_calls_after_the_warm_up(benches: Path) -> None:
@@ -157,7 +172,8 @@ def test_the_file_holds_the_result_and_its_conditions(benches: Path) -> None:
     assert read_bench(bench.name) == bench == read_bench(str(benches / f"{bench.name}.json"))
     assert bench.name == "clockwork-cpu"
     assert bench.settings == {
-        "checkpoint": "x", "size": "small", "steps": 5, "random_weights": False, "room": 64, "engine": True
+        "checkpoint": "x", "size": "small", "steps": 5, "random_weights": False, "room": 64, "engine": True,
+        "batch": "fast", "rows": None,
     }  # fmt: skip
     assert bench.parameters == {"spring": 3_000_000, "wheel": 1_000_000}
     assert bench.flops == 12.5e12

@@ -180,6 +180,10 @@ def bench(
         bool | None,
         typer.Option(help="Measure only the accelerated policy, or only the eager one. Default: both."),
     ] = None,
+    fixed: Annotated[
+        bool,
+        typer.Option("--fixed", help="Fixed batches, as in runs. Default: each batch is as large as --batch says."),
+    ] = False,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Timed calls of each batch size. Default: 20, fewer if they are slow.")
     ] = None,
@@ -198,6 +202,7 @@ def bench(
         benchmark=benchmark,
         overrides={name: value for name, value in overrides.items() if value is not None},
         accelerate=accelerate,
+        fixed=fixed,
         calls=repeats,
         out=out,
     )

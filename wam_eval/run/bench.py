@@ -167,7 +167,9 @@ class Bench(_Record):
         steps = f"{known['steps']} denoising steps" if "steps" in known else ""
         size = f"{known['size']} size" if known.get("size", "full") != "full" else ""
         weights = "random weights" if known.get("random_weights") else ""
-        parts = (self.machine.device, known.get("dtype"), steps, size, weights, f"{self.created:%Y-%m-%d}")
+        rows = known.get("rows")
+        batch = f"fixed batches of {rows} row{'s' * (rows > 1)}" if rows else ""
+        parts = (self.machine.device, known.get("dtype"), steps, size, batch, weights, f"{self.created:%Y-%m-%d}")
         return ", ".join(str(part) for part in parts if part)
 
 
@@ -224,6 +226,8 @@ class BenchRequest:
         benchmark: benchmark whose settings the policy gets; the first in its YAML file if ``None``.
         overrides: settings that replace those of the YAML file: ``size``, ``steps``, ``device``, ``random_weights``.
         accelerate: the only variant to measure; if ``None``, both if the policy has them.
+        fixed: True to leave a policy's fixed batches as they are. By default a batch size is what it says: a policy with
+            the setting ``batch`` gets ``fast``.
         calls: timed calls of each batch size; :data:`CALLS`, or fewer if they are slow, if ``None``.
         out: file of the result; one in :func:`bench_folder` if ``None``.
     """
@@ -235,6 +239,7 @@ class BenchRequest:
     benchmark: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     accelerate: bool | None = None
+    fixed: bool = False
     calls: int | None = None
     out: Path | None = None
 
@@ -251,15 +256,17 @@ def run_bench(request: BenchRequest) -> tuple[Bench, Path]:
     if request.out and (request.out.is_dir() or not request.out.parent.is_dir()):
         raise UserError(f"--out {request.out}: not a file in a folder that exists")
     policy = config.load_policy(request.policy)
-    arguments = bench_arguments(policy, request.checkpoint, request.benchmark, request.overrides)
     made = policy_class(policy)
+    overrides = {**request.overrides, **_batch_overrides(policy, request.fixed)}
+    arguments = bench_arguments(policy, request.checkpoint, request.benchmark, overrides)
     settings = check_settings(made, arguments).model_dump(mode="json")
     timer = PolicyTimer(partial(made.create, **arguments), policy.title, request.batches, request.calls)
     values = _accelerate_values(policy, settings, request.accelerate)
     variants = _variants(timer, values, request.accelerate is None)
     machine = this_machine()
     device = re.sub(r"[^a-z0-9]+", "-", machine.device.partition(" (")[0].lower()).strip("-")
-    parts = (Path(request.policy).stem, request.benchmark, *_name_parts(request.overrides), device)
+    fixed = "fixed" if request.fixed else None
+    parts = (Path(request.policy).stem, request.benchmark, *_name_parts(request.overrides), fixed, device)
     name = request.out.stem if request.out else "-".join(filter(None, parts))
     bench = Bench(
         name=name,
@@ -318,6 +325,15 @@ def bench_arguments(
         changes["checkpoint"] = None
     played = benchmark or next(iter(policy.benchmarks), "")
     return policy_arguments(policy.model_copy(update=changes), checkpoint, (played,))
+
+
+def _batch_overrides(policy: PolicyConfig, fixed: bool) -> dict[str, Any]:
+    """Settings with which a batch is as large as it is said to be, or that keep the rows of fixed batches."""
+    if {"batch", "rows"} <= policy_class(policy).Settings.model_fields.keys():
+        return {"batch": "fixed"} if fixed else {"batch": "fast", "rows": None}
+    if fixed:
+        raise UserError(f"policy {policy.title!r} has no setting `batch`: leave --fixed out")
+    return {}
 
 
 def _name_parts(overrides: Mapping[str, Any]) -> list[str]:
