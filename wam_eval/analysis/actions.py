@@ -217,8 +217,9 @@ def _out_of_range(data: ActionData, bad: NDArray[np.bool_]) -> str:
     low, high = data.low.min(axis=0), data.high.max(axis=0)
     ranges = sorted({_range(space.low[i], space.high[i]) for i in numbers})
     expected = ranges[0] if len(ranges) == 1 else "the range"
-    share = data.outside[numbers].max()
-    seen = f"{_names(space, numbers)} {_from_to(low[numbers].min(), high[numbers].max())}, up to {100 * share:.0f} % of the values"
+    share = 100 * data.outside[numbers].max()
+    values = _from_to(low[numbers].min(), high[numbers].max())
+    seen = f"{_names(space, numbers)} {values}, up to {share:.0f} % of the values"
     effect = (
         f"outside {expected}, to which {data.title} clips" if space.clips else f"outside {expected} of {data.title}"
     )
