@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mujoco
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tests.benchmarks.libero.scenes import ACTIONS, ALL, SAMPLE, begin, build, state_bytes
+from tests.conftest import REPOSITORY
 from wam_eval.benchmarks.libero.package import init_states_file, read_init_states
 from wam_eval.benchmarks.libero.scene import Scene, quaternion
 from wam_eval.config import load_suite
@@ -58,14 +60,27 @@ def test_contacts_are_enabled_after_a_reset(standins: Path) -> None:
     scene.close()
 
 
-def test_a_fingerprint_includes_the_orientation_of_bodies(standins: Path) -> None:
+def test_fixtures_are_the_arrays_that_the_documentation_names(standins: Path) -> None:
+    (row,) = re.findall(r"\| `fixtures` \|.*", (REPOSITORY / "docs" / "results" / "protocols.md").read_text())
+    named = set(re.findall(r"`(\w+)`", row)) - {"fixtures"}
+    assert named and all(name in str(Scene.fingerprint.__doc__) for name in named)
     scene = build("libero_spatial", 0, standins)
     scene.reset(0)
-    before = scene.fingerprint()
-    scene.env.sim.model.body_quat[-1] = (0, 0, 0, 1)
-    after = scene.fingerprint()
+    before, model = scene.fingerprint(), scene.env.sim.model
+    changing = set()
+    for name in (name for name in dir(model) if name.startswith(("body_", "geom_", "site_", "jnt_"))):
+        array = getattr(model, name)
+        if not (isinstance(array, np.ndarray) and array.size and array.flags.writeable):
+            continue
+        kept = array.copy()
+        array.flat[-1] += 1
+        after = scene.fingerprint()
+        array[:] = kept
+        assert after["state"] == before["state"]
+        if after["fixtures"] != before["fixtures"]:
+            changing.add(name)
     scene.close()
-    assert after["state"] == before["state"] and after["fixtures"] != before["fixtures"]
+    assert changing == named
 
 
 def test_the_privileged_state_is_the_one_that_demonstrations_record(standins: Path) -> None:
