@@ -21,7 +21,7 @@ class AssetsRecord(BaseModel):
         kind: ``official``, ``partial`` (a tree that differs from the official one), ``stand-in`` (our own, with the
             same physics) or ``miniature`` (our own smaller benchmark, which is never shown beside published results).
         digest: SHA-256 over the contents of the tree's files, or over names and sizes where reading them would take too
-            long (LIBERO-Plus's archive, RoboTwin); version of the stand-ins or of the miniature.
+            long; version of the stand-ins or of the miniature.
         detail: one line for people; not hashed.
     """
 

@@ -3,7 +3,7 @@
 Two machines whose fingerprints are equal simulate these episodes alike. From episodes 0 and 1 of each task, 40 fixed
 actions are executed, those of :meth:`wam_eval.benchmark.ActionSpace.probe` with the random stream ``default_rng(123)``.
 The benchmark's ``fingerprint_settings`` and ``fingerprint_seed`` replace these settings and the seeds of the protocol;
-all other settings stay those of the protocol card. The cards of LIBERO thus differ in their versions only.
+all other settings stay those of the protocol card.
 """
 
 from __future__ import annotations
