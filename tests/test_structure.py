@@ -74,11 +74,11 @@ def test_names_are_found_as_words(text: str, foreign: bool) -> None:
 # Size and imports
 
 
-def test_the_kernel_has_at_most_90_files() -> None:
+def test_the_kernel_has_at_most_100_files() -> None:
     """Benchmarks and models come with folders of their own; the kernel, which a reader must know, stays small."""
     others = ("benchmarks", "models", "policies")
     kernel = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in others]
-    assert len(kernel) <= 90
+    assert len(kernel) <= 100
 
 
 @pytest.mark.parametrize("module", ["wam_eval", "wam_eval.api", "wam_eval.cli"])
