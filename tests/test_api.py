@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +23,7 @@ from wam_eval.api import Run, RunInterrupted
 from wam_eval.errors import UserError
 from wam_eval.run.execute import RunProgress
 from wam_eval.run.plan import SuitePlan
+from wam_eval.signals import STOPPING
 
 
 def quiet(progress: RunProgress) -> None:
@@ -156,6 +160,65 @@ def test_an_interrupted_run_can_be_continued(runs: Path) -> None:
     before = caught.value.run.folder.ledger.read_bytes()
     continued = evaluate(policy, episodes=5, run="mine")
     assert continued.estimate.n == 5 and continued.folder.ledger.read_bytes().startswith(before)
+
+
+@pytest.fixture
+def no_handlers() -> Iterator[None]:
+    """Signals without handlers; a Ray cluster that other tests have started in this process sets one."""
+    before = {one: signal.getsignal(one) for one in STOPPING if one is not signal.SIGINT}
+    for one in before:
+        signal.signal(one, signal.SIG_DFL)
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+def send(one: signal.Signals, after: int = 2) -> Callable[[RunProgress], None]:
+    """Send this process a signal when so many episodes are finished."""
+    return lambda progress: os.kill(os.getpid(), one) if progress.finished == after else None
+
+
+@pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_without_a_handler_interrupts_as_ctrl_c_does(
+    runs: Path, no_handlers: None, one: signal.Signals
+) -> None:
+    before = [signal.getsignal(each) for each in STOPPING]
+    with pytest.raises(RunInterrupted, match=f"run mine was interrupted by {one.name}") as caught:
+        evaluate(episodes=5, run="mine", progress=send(one))
+    assert caught.value.signal is one
+    assert caught.value.run.estimate.n == 2 and (runs / "mine" / "table.md").is_file()
+    assert [signal.getsignal(each) for each in STOPPING] == before
+    assert evaluate(episodes=5, run="mine").estimate.n == 5, "the next run does not remember the signal"
+
+
+def test_handlers_of_the_caller_stay(runs: Path) -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        assert evaluate(episodes=3, progress=send(signal.SIGTERM)).estimate.n == 3
+        assert seen == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM] * 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_in_another_thread_touches_no_handler(runs: Path) -> None:
+    before = [signal.getsignal(each) for each in STOPPING]
+    done: list[Run] = []
+    thread = threading.Thread(target=lambda: done.append(evaluate()))
+    thread.start()
+    while thread.is_alive():
+        assert [signal.getsignal(each) for each in STOPPING] == before
+        thread.join(0.05)
+    assert done[0].estimate.n == 2
+
+
+def test_results_are_written_when_a_run_ends_with_an_error(runs: Path) -> None:
+    """As when a policy server is gone."""
+    with pytest.raises(UserError, match="the policy stopped answering"):
+        evaluate(Push.create(faults={"2": "gone"}), episodes=4, run="mine")
+    assert "2/2" in (runs / "mine" / "table.md").read_text()
 
 
 # Runs

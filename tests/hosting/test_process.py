@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from tests.toy.simulator import ToySimulator
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
+from wam_eval.hosting.out_of_memory import OutOfMemoryKills
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess, SimulatorTimeout
 from wam_eval.observation import Request, VideoRequest
+from wam_eval.signals import STOPPING
 from wam_eval.simulator import Deadlines, SimulatorSpec
 
 TOY = "tests.toy.simulator:ToySimulator"
@@ -118,6 +120,46 @@ def test_the_signal_that_killed_a_simulator_is_reported(simulator: SimulatorProc
     with pytest.raises(SimulatorError, match="SIGKILL"):
         simulator.step(PUSH, None)
     assert simulator.load(episode(), Request()).step == 0
+
+
+def test_signals_of_a_scheduler_do_not_end_a_simulator(simulator: SimulatorProcess) -> None:
+    """They go to all processes of a job. A simulator ends with its worker, or its episode would look like an error."""
+    simulator.load(episode(), Request())
+    for one in STOPPING:
+        os.kill(int(simulator.pid or 0), one)
+    assert simulator.step(PUSH, None)[0].steps == 5
+
+
+def test_a_simulator_is_not_late_after_it_and_its_worker_were_suspended(tmp_path: Path) -> None:
+    """A scheduler may suspend a job for hours."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tests.hosting import test_process as t\n"
+        "spec = t.SimulatorSpec('tests.hosting.test_process:Searching')\n"
+        "with t.SimulatorProcess(spec, Path(sys.argv[1])) as process:\n"
+        "    process.call('sleep', 0.0, seconds=10)\n"
+        "    print(process.pid, flush=True)\n"
+        "    process.call('sleep', 0.8, seconds=1.5)\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    both = [worker.pid, int(worker.stdout.readline())]
+    time.sleep(0.2)
+    for pid in both:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(1.8)
+    for pid in both:
+        os.kill(pid, signal.SIGCONT)
+    assert worker.wait(20) == 0
+
+
+def test_the_out_of_memory_killer_is_named(simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OutOfMemoryKills, "happened", lambda self: True)
+    simulator.load(episode(), Request())
+    os.kill(int(simulator.pid or 0), signal.SIGKILL)
+    with pytest.raises(
+        SimulatorError, match=r"signal SIGKILL, by the out-of-memory killer: play with fewer simulators"
+    ):
+        simulator.step(PUSH, None)
 
 
 def test_an_exception_arrives_with_the_path_of_the_log(simulator: SimulatorProcess) -> None:

@@ -38,8 +38,7 @@ def stoppable() -> Iterator[None]:
     for one in signals.STOPPING:
         if signal.getsignal(one) is not signal.SIG_IGN or one == signal.SIGINT:
             signal.signal(one, handle)
-    with signals.blocked():
-        watcher = Watcher(signals.STOPPING)
+    watcher = Watcher(signals.STOPPING)
     os.environ[VARIABLE] = watcher.mark
     signal.set_wakeup_fd(watcher.socket.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_end_when_late, args=(watcher.socket,), name="stop", daemon=True).start()

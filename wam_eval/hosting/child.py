@@ -28,7 +28,7 @@ CALLS = ("load", "step", "prepare", "snapshot", "restore", "fingerprint")
 
 
 def die_with_parent() -> None:
-    """End this process soon after its parent has ended, even if the parent was killed.
+    """End this process and those that it has started soon after its parent has ended, even if the parent was killed.
 
     Linux's parent death signal is not used: it is sent when the parent's thread ends, and threads end earlier.
     """
@@ -37,7 +37,7 @@ def die_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)  # it leads a group of its own
 
     threading.Thread(target=watch, name="watch parent", daemon=True).start()
 

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.hosting.interpreter import module_command
+from wam_eval.hosting.out_of_memory import REMEDY, OutOfMemoryKills
 from wam_eval.hosting.wire import Channel, open_arena
 from wam_eval.observation import Observation, Progress, Request, VideoRequest
+from wam_eval.places import TemporaryFolder, simulator_variables
+from wam_eval.signals import blocked
 from wam_eval.simulator import SimulatorSpec
 
 _LOG_LIMIT = 4 * 2**20
@@ -36,9 +39,10 @@ class SimulatorTimeout(SimulatorError):
 class SimulatorProcess:
     """A simulator in a process of its own.
 
-    The process starts at the first call. If a call fails in a way that leaves the simulator's state in doubt, the
-    process is killed and the next call starts a new one. Each call raises :class:`UserError` if the process has
-    imported other packages than the spec's: no episode can be played then, and a retry does not help.
+    The process starts at the first call, with a temporary folder of its own, which is removed when it ends. If a call
+    fails in a way that leaves the simulator's state in doubt, the process is killed and the next call starts a new one.
+    Each call raises :class:`UserError` if the process has imported other packages than the spec's: no episode can be
+    played then, and a retry does not help.
 
     Args:
         spec: instructions to start it.
@@ -54,6 +58,7 @@ class SimulatorProcess:
         self._low_priority = low_priority
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._temporary: TemporaryFolder | None = None
 
     @property
     def pid(self) -> int | None:
@@ -127,6 +132,9 @@ class SimulatorProcess:
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
             self._child = None
+        if self._temporary:
+            self._temporary.close()
+            self._temporary = None
 
     def __enter__(self) -> SimulatorProcess:
         return self
@@ -135,8 +143,10 @@ class SimulatorProcess:
         self.close()
 
     def _start(self) -> Channel:
+        self._kills = OutOfMemoryKills()
         ours, theirs = socket.socketpair()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = TemporaryFolder("simulator")
         mode = "ab" if self.log.exists() and self.log.stat().st_size < _LOG_LIMIT else "wb"
         with open_arena() as arena, theirs, self.log.open(mode) as log:
             command = [
@@ -147,15 +157,16 @@ class SimulatorProcess:
                 *("--socket", str(theirs.fileno()), "--arena", str(arena.fileno())),
             ]
             try:
-                self._child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=self._environment(),
-                    pass_fds=(theirs.fileno(), arena.fileno()),
-                    start_new_session=True,
-                )
+                with blocked():  # it ends with this process, and not before
+                    self._child = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env=self._environment(self._temporary.path),
+                        pass_fds=(theirs.fileno(), arena.fileno()),
+                        start_new_session=True,
+                    )
             except OSError as error:
                 raise SimulatorError(f"cannot start the simulator with {self.spec.python!r}: {error}") from error
             self._channel = Channel(ours, arena.fileno(), places_arrays=False)
@@ -180,9 +191,10 @@ class SimulatorProcess:
             for thread in Path(f"/proc/{self.pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), cores)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, temporary: Path) -> dict[str, str]:
         return {
             **os.environ,
+            **simulator_variables(temporary),
             "CUDA_VISIBLE_DEVICES": "",  # EGL and CUDA in one process abort on some systems
             # A simulator is meant for one core; without these variables every BLAS call would use all of them.
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
@@ -225,6 +237,9 @@ class SimulatorProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = self._child.wait(timeout=5)
         self.close()
+        why = f"exit status {status}"
         if isinstance(status, int) and status < 0:
-            status = f"signal {signal.Signals(-status).name}"
-        return SimulatorError(f"the simulator died in {call!r} (exit status {status}); its log: {self.log}")
+            why = f"signal {signal.Signals(-status).name}"
+            if status == -signal.SIGKILL and self._kills.happened():
+                why += f", by the out-of-memory killer: {REMEDY}"
+        return SimulatorError(f"the simulator died in {call!r} ({why}); its log: {self.log}")

@@ -43,7 +43,9 @@ class Watcher:
         self.mark = f"{os.getpid()}-{secrets.token_hex(8)}"
         self.socket, theirs = socket.socketpair()
         self.socket.setblocking(False)
-        with theirs:
+        from wam_eval.signals import blocked  # not importable in the script
+
+        with theirs, blocked():
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, str(theirs.fileno()), str(os.getpid()), self.mark]
                 + [str(int(number)) for number in signals],
@@ -116,10 +118,18 @@ def _watch(connection: socket.socket, parent: int, signals: Iterable[int]) -> No
         if time.monotonic() >= deadline:
             with contextlib.suppress(OSError):
                 connection.send(number)
-            time.sleep(_LAST_SECONDS)
-            if os.getppid() == parent:
+            if not _receive_end(connection):
                 os.kill(parent, signal.SIGKILL)
             return
+
+
+def _receive_end(connection: socket.socket) -> bool:
+    """Wait for the end of the parent. Returns False if it does not come."""
+    deadline = time.monotonic() + _LAST_SECONDS
+    while select.select([connection], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not _receive(connection):
+            return True
+    return False
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
+import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
@@ -13,13 +15,28 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
+import psutil
+
 from wam_eval.config import Environment
 from wam_eval.errors import UserError
+from wam_eval.hosting import out_of_memory
+from wam_eval.hosting.watcher import Watcher
+from wam_eval.places import (
+    REMEDY,
+    TemporaryFolder,
+    home_problem,
+    redirect_libraries,
+    session_place,
+    user_home,
+)
 from wam_eval.policy import Policy
 from wam_eval.run.sizing import MOST_PER_CORE, WorkerResources
 from wam_eval.run.worker import Worker, WorkerPlan
+from wam_eval.signals import preserved, wait_for_signal
 
 _OBJECT_STORE_BYTES = 150 * 2**20  # records and videos only; observations never leave a worker
+_SERVERS = ("gcs_server", "raylet")  # processes without which a Ray cluster does nothing, and waits
+_CLOSE_SECONDS = 2.5
 
 
 @dataclass(frozen=True)
@@ -116,23 +133,50 @@ class RayBackend:
     """
 
     def __init__(self) -> None:
+        redirect_libraries()
         import ray
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it takes SIGTERM for a crash
+        os.environ.setdefault("SPT_NOENV", "1")  # Ray's process titles would overwrite the watcher's mark
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         address = Environment().ray_address
         if address:
             check_address(address)
+        self._ray = ray
+        self._kills = out_of_memory.OutOfMemoryKills()
+        self._servers: list[psutil.Process] = []
+        self._watcher: Watcher | None = None
+        self._session: TemporaryFolder | None = None
         try:
             if address:
-                ray.init(address=address, **quiet)
+                with preserved():
+                    ray.init(address=address, **quiet)
             else:
-                ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "Ray on this machine"
-            raise UserError(f"cannot start or reach {where}: {error}") from error
-        self._ray = ray
+                self._session = TemporaryFolder("ray", session_place().path)
+                _provide_token()
+                self._watcher = Watcher()
+                with preserved(), self._watcher.marking():
+                    ray.init(
+                        address="local",
+                        include_dashboard=False,
+                        object_store_memory=_OBJECT_STORE_BYTES,
+                        _temp_dir=str(self._session.path),
+                        **quiet,
+                    )
+                self._servers = [child for child in psutil.Process().children() if child.name() in _SERVERS]
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self.close()
+            if address:
+                raise UserError(
+                    f"cannot reach the Ray cluster at RAY_ADDRESS={address}: {error}. Unset RAY_ADDRESS to play on "
+                    "this machine"
+                ) from error
+            raise UserError(f"cannot start Ray on this machine in {session_place().path}: {error}. {REMEDY}") from error
+        except BaseException:  # such as Ctrl-C
+            self.close()
+            raise
 
     def size(self, workers: int | None, simulators: int | None, gpus: float, episodes: int) -> RunSize:
         """See :class:`Backend`.
@@ -184,7 +228,12 @@ class RayBackend:
         return getattr(worker, method).remote(*arguments)
 
     def wait(self, references: Sequence[Any], count: int, seconds: float) -> list[Any]:
-        """See :class:`Backend`."""
+        """See :class:`Backend`.
+
+        Raises:
+            UserError: a server of the cluster that was started here has ended.
+        """
+        self._check_servers()
         done: list[Any] = self._ray.wait(list(references), num_returns=count, timeout=seconds)[0]
         return done
 
@@ -195,7 +244,10 @@ class RayBackend:
         try:
             return self._ray.get(reference)
         except RayActorError as error:
-            raise WorkerDied(_first_line(error)) from error
+            text = _first_line(error)
+            if self._kills.happened() or "low on memory" in str(error):
+                text += f" The out-of-memory killer has ended a process of this job: {out_of_memory.REMEDY}."
+            raise WorkerDied(text) from error
         except RayTaskError as error:
             raise CallFailed(f"{type(error.cause).__name__}: {error.cause}", error.cause) from error
         except RayError as error:  # such as a result that was lost with its node before it was fetched
@@ -210,11 +262,30 @@ class RayBackend:
 
     def status(self) -> str:
         """See :class:`Backend`."""
-        return "ray status"
+        return f"ray status --address={self._ray.get_runtime_context().gcs_address}"
 
     def close(self) -> None:
-        """See :class:`Backend`."""
-        self._ray.shutdown()
+        """See :class:`Backend`. A cluster that was started here ends.
+
+        Ray waits for answers of its servers, which may have been killed, so it gets a few seconds only.
+        """
+        closing = threading.Thread(target=self._ray.shutdown, name="ray shutdown", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+        if self._watcher:
+            self._watcher.end_processes()
+            self._watcher.close()
+        if self._session:
+            self._session.close()
+
+    def _check_servers(self) -> None:
+        for server in self._servers:
+            if not server.is_running() or server.status() == psutil.STATUS_ZOMBIE:
+                wait_for_signal()
+                why = f", killed by the out-of-memory killer: {out_of_memory.REMEDY}" if self._kills.happened() else ""
+                raise UserError(
+                    f"Ray's {server.name()} on this machine has ended{why}. The same command continues this run."
+                )
 
 
 class LocalBackend:
@@ -296,6 +367,15 @@ def check_address(address: str) -> None:
             f"cannot reach the Ray cluster at RAY_ADDRESS={address}: {error}. "
             "Start it (`ray start --head`), or unset RAY_ADDRESS to play on this machine."
         ) from error
+
+
+def _provide_token() -> None:
+    """Make a token for a cluster on this machine if Ray could not write its own, ``~/.ray/auth_token``."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    home = user_home()
+    kept = home is not None and (home / ".ray" / "auth_token").is_file()
+    if home_problem() and not (given or kept):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
 
 
 def _first_line(error: Exception) -> str:

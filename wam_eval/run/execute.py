@@ -7,6 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -263,8 +264,9 @@ class _Reporter:
         """Report a finished episode."""
         self._outcomes[record.outcome] += 1
         self._finished += 1
-        self._show()
-        self._bar.update()
+        with suppress(OSError):  # the terminal may be closed, which must not end the run
+            self._show()
+            self._bar.update()
         if self._callback:
             self._callback(
                 RunProgress(record, self._finished, self._planned, self._outcomes[Outcome.SUCCESS], self._counted())
@@ -273,11 +275,13 @@ class _Reporter:
     def say(self, text: str) -> None:
         """Show a message above the progress bar."""
         if self._callback is None:
-            self._bar.write(text, file=sys.stderr)
+            with suppress(OSError):
+                self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Remove the progress bar."""
-        self._bar.close()
+        with suppress(OSError):
+            self._bar.close()
 
     def _counted(self) -> int:
         return self._outcomes[Outcome.SUCCESS] + self._outcomes[Outcome.FAILURE]
