@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +38,15 @@ def test_versions_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.status == "warn" and check.detail == f"{version('numpy')}, tested with 0.1" and check.fix
     check = doctor.check_package("no-such-distribution")
     assert (check.status, check.detail) == ("fail", "not installed") and check.fix
+
+
+def test_another_copy_of_this_package_is_named(tmp_path: Path) -> None:
+    assert doctor.check_own_package().status == "ok"
+    shutil.copytree(Path(doctor.__file__).parents[1], tmp_path / "wam_eval")
+    code = "from wam_eval.cli.doctor import check_own_package as check; print(check())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "status='warn'" in done.stdout and f"in {tmp_path}/wam_eval; the installed one is in" in done.stdout
 
 
 @pytest.fixture

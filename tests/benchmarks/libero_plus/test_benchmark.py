@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from wam_eval import config
 from wam_eval.benchmark import Benchmark, load_benchmark, suite_with_tasks
 from wam_eval.benchmarks.libero.assets import Assets
 from wam_eval.benchmarks.libero_plus import benchmark as module
-from wam_eval.benchmarks.libero_plus.benchmark import NO_ASSETS, LiberoPlus
+from wam_eval.benchmarks.libero_plus.benchmark import NO_ASSETS, LiberoPlus, check_driver
 from wam_eval.benchmarks.libero_plus.data import ASSET_FOLDERS, ASSETS_VARIABLE, VARIABLE, assets_in, model_file
 from wam_eval.benchmarks.libero_plus.tasks import COUNTS, DIMENSIONS, Manifest
 from wam_eval.errors import UserError
@@ -320,6 +321,14 @@ def test_setup_without_a_network_names_the_playable_tasks(
 
 
 # ---------------------------------------------------------------------- checks
+
+
+def test_another_libero_in_the_simulators_interpreter_is_refused() -> None:
+    """The tasks are planned from this interpreter's files."""
+    found = {"hf-libero": version("hf-libero")}
+    check_driver("/other/python", found)
+    with pytest.raises(UserError, match=r"/other/python has hf-libero 0\.1\.3, and .* has 0\.1\.4: install the same"):
+        check_driver("/other/python", {"hf-libero": "0.1.3"})
 
 
 def test_the_check_without_a_copy(plus: LiberoPlus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

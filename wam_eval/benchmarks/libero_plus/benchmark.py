@@ -125,7 +125,7 @@ class LiberoPlus(LiberoFamily):
         archive = read_archive(folder) if folder else None
         libero = find_libero_assets()
         python, found = find_packages(self.config, versions, _PACKAGES)
-        _check_driver(python, found)
+        check_driver(python, found)
         return LiberoPlusInstallation(
             simulator="wam_eval.benchmarks.libero_plus.simulator:LiberoPlusSimulator",
             python=python,
@@ -160,7 +160,7 @@ class LiberoPlus(LiberoFamily):
         except UserError as error:
             return Check("LIBERO-Plus", "fail", str(error), f"unset {VARIABLE}, or correct it")
         try:
-            _check_driver(*find_packages(self.config, self.card(None)[1].versions, _PACKAGES))
+            check_driver(*find_packages(self.config, self.card(None)[1].versions, _PACKAGES))
         except UserError as error:  # its text says what to do
             return Check("LIBERO-Plus", "fail", str(error))
         try:
@@ -215,7 +215,7 @@ class LiberoPlus(LiberoFamily):
         return f"LIBERO-Plus is in {target}. Type: export {VARIABLE}={target}"
 
 
-def _check_driver(python: str, found: Mapping[str, str]) -> None:
+def check_driver(python: str, found: Mapping[str, str]) -> None:
     """Refuse a simulator that has another LIBERO than this interpreter, from whose files the tasks are planned."""
     if python == sys.executable:
         return
