@@ -27,9 +27,9 @@ from wam_eval.errors import UserError
 from wam_eval.policy import PolicySettings
 
 DEFAULT_ROWS = {"cpu": 1, "cuda": 4}
-"""Rows of a fixed batch by type of device. A CPU gains little from larger batches. A GPU reads all weights and starts all
-kernels for each call, however small, so that a few rows should cost little more than one; four is a choice, not the
-result of a measurement."""
+"""Rows of a fixed batch by type of device. A CPU gains little from larger batches. A GPU reads all weights and starts
+all kernels for each call, however small, so that a few rows should cost little more than one; four is a choice, not
+the result of a measurement."""
 
 T = TypeVar("T")
 Rowwise = Callable[[Sequence[Tensor]], Sequence[Tensor]]

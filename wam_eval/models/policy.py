@@ -175,7 +175,7 @@ class ModelPolicy(Policy):
         """
         with self._settings.threads_on(self._device):
             self._prompts.prepare([self.prompt.format(task=instruction) for instruction in instructions])
-        self._load()
+            self._load()
         _ = self._batches
 
     def facts(self) -> Mapping[str, Any]:

@@ -226,8 +226,8 @@ class BenchRequest:
         benchmark: benchmark whose settings the policy gets; the first in its YAML file if ``None``.
         overrides: settings that replace those of the YAML file: ``size``, ``steps``, ``device``, ``random_weights``.
         accelerate: the only variant to measure; if ``None``, both if the policy has them.
-        fixed: True to leave a policy's fixed batches as they are. By default a batch size is what it says: a policy with
-            the setting ``batch`` gets ``fast``.
+        fixed: True to measure fixed batches, as in runs. By default a batch size is what it says: a policy with the
+            setting ``batch`` gets ``fast``.
         calls: timed calls of each batch size; :data:`CALLS`, or fewer if they are slow, if ``None``.
         out: file of the result; one in :func:`bench_folder` if ``None``.
     """
