@@ -22,6 +22,7 @@ STOPPING = (
 )
 """Ctrl-C; the end of a job; a closed terminal; the three that schedulers send as a warning, if asked to."""
 
+_BLOCKED = (*STOPPING, signal.SIGQUIT)
 _SIGNAL_SECONDS = 0.3  # until all processes of a job have received a signal
 _received: signal.Signals | None = None
 
@@ -113,11 +114,16 @@ def blocked() -> Iterator[None]:
     A scheduler signals all processes of a job. Those that this one ends by itself must not end earlier, because that
     would look like their failure.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*STOPPING, signal.SIGQUIT))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Receive the signals in this thread again, and in processes that it starts."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
 
 
 def _forget() -> None:

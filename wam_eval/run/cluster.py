@@ -7,7 +7,8 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from contextlib import suppress
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import psutil
 
 from wam_eval.config import Environment
+from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.hosting import out_of_memory
 from wam_eval.hosting.watcher import Watcher
@@ -31,8 +33,8 @@ from wam_eval.places import (
 )
 from wam_eval.policy import Policy
 from wam_eval.run.sizing import MOST_PER_CORE, WorkerResources
-from wam_eval.run.worker import Worker, WorkerPlan
-from wam_eval.signals import preserved, wait_for_signal
+from wam_eval.run.worker import Result, Worker, WorkerPlan
+from wam_eval.signals import blocked, preserved, unblock, wait_for_signal
 
 _OBJECT_STORE_BYTES = 150 * 2**20  # records and videos only; observations never leave a worker
 _SERVERS = ("gcs_server", "raylet")  # processes without which a Ray cluster does nothing, and waits
@@ -125,6 +127,24 @@ class Backend(Protocol):
         """Release the connection."""
 
 
+class RayWorker(Worker):
+    """A worker as a Ray actor.
+
+    Ray is started with signals blocked, so that it does not end before the driver when a scheduler signals a whole job.
+    Workers inherit that. They undo it where they call the policy, which may want to end its own processes by signals.
+    """
+
+    def start(self, resources: WorkerResources | None = None) -> dict[str, Any]:
+        """See :meth:`Worker.start`."""
+        unblock()
+        return super().start(resources)
+
+    def play(self, slot: int, episode: Episode, attempt: int = 1, prefetch: Sequence[Episode] = ()) -> Result:
+        """See :meth:`Worker.play`."""
+        unblock()
+        return super().play(slot, episode, attempt, prefetch)
+
+
 class RayBackend:
     """Workers are Ray actors: on the cluster in ``RAY_ADDRESS``, or on a cluster started on this machine.
 
@@ -157,7 +177,7 @@ class RayBackend:
                 self._session = TemporaryFolder("ray", session_place().path)
                 _provide_token()
                 self._watcher = Watcher()
-                with preserved(), self._watcher.marking():
+                with preserved(), blocked(), self._watcher.marking():
                     ray.init(
                         address="local",
                         include_dashboard=False,
@@ -184,8 +204,8 @@ class RayBackend:
         A policy on GPUs gets a worker for each GPU, or for each share of one, and the cores are divided among them. A
         policy without gets a worker for each node, because there are only cores to divide.
         """
-        resources = self._ray.cluster_resources()
-        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        resources = self._ask(self._ray.cluster_resources)
+        nodes = [node for node in self._ask(self._ray.nodes) if node["Alive"]]
         cores = int(resources.get("CPU", 1))
         if gpus and resources.get("GPU", 0) < gpus:
             raise UserError(f"this policy needs {gpus:g} GPU per worker; Ray finds {resources.get('GPU', 0):g} here")
@@ -203,7 +223,9 @@ class RayBackend:
 
     def resources(self, size: RunSize, machine: str, taken: Collection[int]) -> WorkerResources:
         """See :class:`Backend`."""
-        nodes = [node for node in self._ray.nodes() if node["Alive"] and node["NodeManagerHostname"] == machine]
+        nodes = [
+            node for node in self._ask(self._ray.nodes) if node["Alive"] and node["NodeManagerHostname"] == machine
+        ]
         return WorkerResources(
             number=next(number for number in count() if number not in taken),
             cores=size.cores,
@@ -214,7 +236,7 @@ class RayBackend:
 
     def start(self, plan: WorkerPlan, size: RunSize) -> Any:
         """See :class:`Backend`."""
-        actor = self._ray.remote(Worker)
+        actor = self._ray.remote(RayWorker)
         return actor.options(
             num_cpus=size.cpus,
             num_gpus=size.gpus,
@@ -257,8 +279,8 @@ class RayBackend:
         """See :class:`Backend`. The actor may be alive but unreachable; killing it frees its CPUs."""
         from ray.exceptions import RayError
 
-        with suppress(RayError):
-            self._ray.kill(worker)
+        with suppress(RayError, UserError):
+            self._ask(lambda: self._ray.kill(worker))
 
     def status(self) -> str:
         """See :class:`Backend`."""
@@ -267,16 +289,38 @@ class RayBackend:
     def close(self) -> None:
         """See :class:`Backend`. A cluster that was started here ends.
 
-        Ray waits for answers of its servers, which may have been killed, so it gets a few seconds only.
+        Ray waits for answers of its servers, which may have been killed, so it gets a few seconds only. Once the driver
+        is disconnected, there is nothing to wait for.
         """
         closing = threading.Thread(target=self._ray.shutdown, name="ray shutdown", daemon=True)
         closing.start()
-        closing.join(_CLOSE_SECONDS)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while closing.is_alive() and time.monotonic() < deadline and (self._ray.is_initialized() or not self._watcher):
+            closing.join(0.05)
         if self._watcher:
             self._watcher.end_processes()
             self._watcher.close()
         if self._session:
             self._session.close()
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        """The answer to a request, which would wait forever for servers that have ended.
+
+        Raises:
+            UserError: they have.
+        """
+        answer: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(request())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=run, name="ray request", daemon=True).start()
+        while not wait_for_futures([answer], timeout=1.0).done:
+            self._check_servers()
+        return answer.result()
 
     def _check_servers(self) -> None:
         for server in self._servers:
