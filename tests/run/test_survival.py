@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,172 @@ def test_ctrl_c_stops_a_run_that_can_be_continued(
     again = start(case)
     again.finish()
     assert result(again.runs) == undisturbed(case)
+
+
+# Signals of a scheduler, to a run that has started Ray itself
+
+
+def send_to_tree(root: int, one: signal.Signals) -> None:
+    """Send a signal to a process and all below it, as a scheduler does; to the root last."""
+    for process in [*reversed(psutil.Process(root).children(recursive=True)), psutil.Process(root)]:
+        with suppress(psutil.Error):
+            process.send_signal(one)
+
+
+def left_of(runs: Path, seconds: float) -> list[str]:
+    """Processes of a run, its cluster and its simulators that are still there after some time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("WAM_EVAL_RUNS") == str(runs):
+                    left.append(" ".join(process.cmdline()))
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def stopped(driver: Driver, status: int) -> str:
+    """Wait for the end of a driver that was sent a signal. Returns its output."""
+    begin = time.monotonic()
+    output, _ = driver.process.communicate(timeout=30)
+    assert driver.process.returncode == status, output
+    assert time.monotonic() - begin < 10
+    assert "Traceback" not in output and "SIGTERM received at" not in output
+    assert left_of(driver.runs, 3) == []
+    return " ".join(output.split())
+
+
+@pytest.fixture
+def own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs start Ray themselves."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_scheduler_stops_all_processes_of_a_job(own_ray: None, start: Start, undisturbed: Undisturbed) -> None:
+    """No episode is lost or recorded as an error, though Ray and its workers end before the driver."""
+    driver = start(TOY)
+    driver.wait_for_lines(1)
+    send_to_tree(driver.process.pid, signal.SIGTERM)
+    output = stopped(driver, 143)
+    assert "Stopped. Finished episodes are kept; the same command continues this run." in output
+    folder = driver.runs / "test"
+    assert json.loads((folder / "summary.json").read_text()) and (folder / "table.md").is_file()
+    assert not (folder / "incidents.jsonl").exists() or not (folder / "incidents.jsonl").read_text()
+    lines = [json.loads(line) for line in driver.ledger.read_text().splitlines()]
+    assert lines and {line["outcome"] for line in lines} == {"success"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tree", [False, True], ids=["driver", "tree"])
+@pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGXCPU])
+def test_any_signal_stops_a_run(
+    own_ray: None, start: Start, undisturbed: Undisturbed, one: signal.Signals, tree: bool
+) -> None:
+    driver = start(TOY)
+    driver.wait_for_lines(1)
+    if tree:
+        send_to_tree(driver.process.pid, one)
+    else:
+        driver.process.send_signal(one)
+    assert "the same command continues this run" in stopped(driver, 128 + one)
+    again = start(TOY)
+    again.finish()
+    assert result(again.runs) == undisturbed(TOY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tree", [False, True], ids=["driver", "tree"])
+@pytest.mark.parametrize("word", ["watcher", "gcs_server", "raylet/raylet", "ray::", "hosting.child"])
+def test_a_run_is_stopped_while_it_starts(own_ray: None, start: Start, word: str, tree: bool) -> None:
+    """As soon as there is a process of a kind: while modules are imported, Ray starts, a worker, a simulator."""
+    driver = start(TOY)
+    while not processes(word):
+        assert driver.process.poll() is None
+    if tree:
+        send_to_tree(driver.process.pid, signal.SIGTERM)
+    else:
+        driver.process.send_signal(signal.SIGTERM)
+    stopped(driver, 143)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["load", "act"])
+def test_a_policy_that_hangs_does_not_keep_a_run_from_ending(
+    own_ray: None, runs: Path, tmp_path: Path, place: str
+) -> None:
+    policy = tmp_path / "hanging.yaml"
+    policy.write_text(f"title: Hangs\npolicy: tests.toy.policies:Hanging\nsettings: {{place: {place}}}\n")
+    driver = Driver(runs, "--suite", "toy", "--policy", str(policy), "--simulators", "2", "--run", "test")
+    while not (runs / "hangs").exists():
+        assert driver.process.poll() is None
+        time.sleep(0.05)
+    driver.process.send_signal(signal.SIGTERM)
+    stopped(driver, 143)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_driver_that_was_killed(own_ray: None, start: Start) -> None:
+    """Ray's agents would otherwise live on for minutes."""
+    driver = start(TOY)
+    driver.wait_for_lines(1)
+    driver.process.kill()
+    driver.process.communicate(timeout=10)
+    assert left_of(driver.runs, 5) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_the_death_of_a_server_of_ray_is_named(
+    own_ray: None, start: Start, undisturbed: Undisturbed, server: str
+) -> None:
+    driver = start(TOY)
+    driver.wait_for_lines(1)
+    (process,) = [one for one in psutil.Process(driver.process.pid).children() if one.name() == server]
+    process.kill()
+    begin = time.monotonic()
+    output, _ = driver.process.communicate(timeout=30)
+    assert time.monotonic() - begin < 15
+    assert driver.process.returncode == 2
+    assert f"Ray's {server} on this machine has ended. The same command continues this run." in output
+    assert (driver.runs / "test" / "table.md").is_file()
+    assert left_of(driver.runs, 3) == []
+    again = start(TOY)
+    again.finish()
+    assert result(again.runs) == undisturbed(TOY)
+
+
+@pytest.mark.slow
+def test_a_job_is_suspended(own_ray: None, start: Start, undisturbed: Undisturbed) -> None:
+    """By Ctrl-Z or a scheduler, for longer than a simulator may take for a call."""
+    driver = start(TOY)
+    driver.wait_for_lines(1)
+    send_to_tree(driver.process.pid, signal.SIGSTOP)
+    time.sleep(25)
+    send_to_tree(driver.process.pid, signal.SIGCONT)
+    assert "lost" not in driver.finish()
+    assert result(driver.runs) == undisturbed(TOY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("fingerprint", "toy", "--protocol", "slow"), ("play", "test", "toy/00/000")])
+def test_other_commands_are_stopped(runs: Path, command: tuple[str, ...]) -> None:
+    play("push", "toy", "0", 1, protocol="slow")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wam_eval", *command],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not processes("hosting.child"):
+        assert process.poll() is None
+    send_to_tree(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert output.endswith(f"wam-eval {command[0]}: stopped by SIGTERM\n") and "Traceback" not in output
+    assert left_of(runs, 3) == []
 
 
 @pytest.mark.slow

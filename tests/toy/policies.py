@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +148,42 @@ class Clumsy(Push):
         if number == 2:
             return replace(chunk, actions=-chunk.actions, keep="before the mistake")
         return chunk
+
+
+class HangingSettings(PushSettings):
+    """Settings of :class:`Hanging`.
+
+    Attributes:
+        place: ``load`` or ``act``, where it hangs.
+    """
+
+    place: str = "act"
+
+
+class Hanging(Push):
+    """Hangs in a library that keeps Python's lock, and ignores signals; makes a file ``hangs`` before."""
+
+    Settings = HangingSettings
+
+    def __init__(self, settings: HangingSettings) -> None:
+        super().__init__(settings)
+        self.place = settings.place
+        self.hang("load")
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
+        """Hang, or push."""
+        self.hang("act")
+        return super().act(observations)
+
+    def hang(self, place: str) -> None:
+        """Lock a mutex twice, if this is the place."""
+        if place == self.place:
+            folder = Path(os.environ["WAM_EVAL_RUNS"])
+            folder.mkdir(exist_ok=True)
+            (folder / "hangs").touch()
+            mutex = ctypes.create_string_buffer(64)
+            for _ in range(2):
+                ctypes.PyDLL(None).pthread_mutex_lock(mutex)
 
 
 class EndlessSettings(PushSettings):
