@@ -35,7 +35,7 @@ def test_the_inner_group_is_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
     cgroup = {"self__cgroup": "0::/job_1/step_0\n", "vmstat": "oom_kill 9\n"}
     inner = {"fs__cgroup__job_1__step_0__memory_events": EVENTS.format(3)}
     mounted = {"fs__cgroup__memory_events": EVENTS.format(4)}
-    assert count_in(monkeypatch, **cgroup, **mounted, **inner) in (3, 4)
+    assert count_in(monkeypatch, **cgroup, **mounted, **inner) == 3
     assert count_in(monkeypatch, **cgroup, **inner) == 3
     assert count_in(monkeypatch, **cgroup, **mounted) == 4, "a container has mounted its group at the root"
     assert count_in(monkeypatch, **cgroup) == 9, "the whole machine"

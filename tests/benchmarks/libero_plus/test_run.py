@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from wam_eval import evaluate
 from wam_eval.api import Run
 from wam_eval.benchmarks.libero_plus.data import VARIABLE
-from wam_eval.cli import app
+from wam_eval.cli.app import app
 from wam_eval.episode import Outcome
 from wam_eval.policies.expert import Expert
 from wam_eval.run.ledger import Record, read_ledger
