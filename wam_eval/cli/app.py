@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from wam_eval import config
+from wam_eval import config, places
 from wam_eval.cli.stopping import exit_status
 from wam_eval.errors import UserError
 from wam_eval.signals import received
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from wam_eval.api import Run
 
 Row = dict[str, Any]
+
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
 class Commands(TyperGroup):
@@ -53,15 +56,18 @@ class Commands(TyperGroup):
     def invoke(self, context: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(context)
+            _check_working_directory()
+            result = super().invoke(context)
+            sys.stdout.flush()
+            return result
         except KeyboardInterrupt:
             text, status = f"stopped by {(received() or signal.SIGINT).name}", exit_status()
         except Exception as error:
             if (message := _message(error)) is None:
                 raise
             text, status = message, 2
-        with contextlib.suppress(OSError):  # the terminal may be closed
-            typer.echo(" ".join(filter(None, ("wam-eval", context.invoked_subcommand))) + f": {text}", err=True)
+        # Not by typer's own function, which replaces a stream whose encoding is ASCII.
+        print(" ".join(filter(None, ("wam-eval", context.invoked_subcommand))) + f": {text}", file=sys.stderr)
         raise typer.Exit(status)
 
 
@@ -164,6 +170,14 @@ def _benchmark_commands() -> dict[str, str]:
     return found
 
 
+def _check_working_directory() -> None:
+    """Refuse a working directory that was removed, in which libraries fail in unclear ways."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError("the working directory does not exist any more: change to another one") from error
+
+
 def _message(error: Exception) -> str | None:
     """The message of an error that the user can correct; ``None`` for any other error."""
     from wam_eval.hosting.process import SimulatorError
@@ -172,9 +186,17 @@ def _message(error: Exception) -> str | None:
 
     if isinstance(error, UserError | RendererError | SimulatorError | PolicyUnavailable):
         return str(error)
-    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # such as a full disk
-        return f"{error.strerror or error}: {error.filename or 'results'}"
-    return None
+    return _os_message(error) if isinstance(error, OSError) else None
+
+
+def _os_message(error: OSError) -> str:
+    """The message of an error of the operating system, such as a full disk."""
+    path, remedy = error.filename, ""
+    if error.errno == errno.ENAMETOOLONG:
+        remedy = ". Choose shorter names; that of a run is given with --run"
+    elif error.errno in _UNWRITABLE and path and Path(path).absolute().is_relative_to(config.runs_folder().absolute()):
+        remedy = f". {places.REMEDY}"
+    return f"{error.strerror or error}: {path or 'results'}{remedy}"
 
 
 def print_table(run: Run) -> None:

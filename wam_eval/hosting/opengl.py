@@ -9,10 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from wam_eval.hosting.renderer import RendererError, is_gpu, print_choice, try_in_process
+from wam_eval.hosting.renderer import (
+    RendererError,
+    described_settings,
+    is_gpu,
+    print_choice,
+    settings_at_fault,
+    try_in_process,
+)
 from wam_eval.simulator import Renderer
 
 DEBIAN_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgl1", "libglx-mesa0", "libosmesa6")
@@ -21,6 +29,13 @@ DEBIAN_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgl1", "libg
 NAMES = ("egl", "osmesa")
 NO_RENDERER = Renderer("none", "no images are rendered", gpu=False, environment={"MUJOCO_GL": "disabled"})
 DEVICE_VARIABLE = "MUJOCO_EGL_DEVICE_ID"
+SETTINGS = (
+    *("MUJOCO_GL", DEVICE_VARIABLE, "EGL_PLATFORM", "__EGL_VENDOR_LIBRARY_FILENAMES", "__EGL_VENDOR_LIBRARY_DIRS"),
+    *("__GLX_VENDOR_LIBRARY_NAME", "LIBGL_DRIVERS_PATH", "LIBGL_ALWAYS_SOFTWARE", "GALLIUM_DRIVER", "GBM_BACKEND"),
+    *("MESA_LOADER_DRIVER_OVERRIDE", "MESA_GL_VERSION_OVERRIDE", "DRI_PRIME", "DISPLAY", "LD_LIBRARY_PATH"),
+    "LD_PRELOAD",
+)
+"""Environment variables that may be settings of another machine."""
 TIMEOUT = 60.0  # seconds; a first import on a cold disk takes 10
 DEVICES_TIMEOUT = 120.0  # seconds, for all devices together
 
@@ -93,6 +108,10 @@ def choose_renderer() -> Renderer:
             return try_renderer(name)
         except RendererError as error:
             failures.append(str(error))
+        if name == "egl" and not wanted and (fault := _settings_fault(failures, ("egl",))):
+            raise fault  # a setting that does not fit must not select the slower renderer
+    if fault := _settings_fault(failures):
+        raise fault
     hint = "Unset MUJOCO_GL to try the other one, or install" if wanted else "Install"
     raise RendererError(
         "\n".join(
@@ -112,10 +131,42 @@ def try_renderer(name: str) -> Renderer:
     Raises:
         RendererError: it failed; the text is one line.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "PYOPENGL_PLATFORM"}
-    environment["MUJOCO_GL"] = name
-    maker, renderer = try_in_process(name, sys.executable, PROBE, environment, TIMEOUT)
-    return Renderer(name, renderer, is_gpu(f"{maker} {renderer}"), {"MUJOCO_GL": name})
+    return _try_without(name, ())
+
+
+def _try_without(name: str, variables: Sequence[str]) -> Renderer:
+    """:func:`try_renderer` without some environment variables."""
+    chosen = {"MUJOCO_GL": name, "PYOPENGL_PLATFORM": name}
+    environment = {key: value for key, value in os.environ.items() if key not in variables}
+    maker, renderer = try_in_process(name, sys.executable, PROBE, {**environment, **chosen}, TIMEOUT)
+    return Renderer(name, renderer, is_gpu(f"{maker} {renderer}"), chosen)
+
+
+def _settings_fault(failures: Sequence[str], names: Sequence[str] = NAMES) -> RendererError | None:
+    """The error that names the user's settings without which a renderer works; ``None`` if it is none of them."""
+    works: list[Renderer] = []
+
+    def works_without(variables: Sequence[str]) -> bool:
+        wanted = os.environ.get("MUJOCO_GL", "").strip().lower() if "MUJOCO_GL" not in variables else ""
+        for name in (wanted,) if wanted else names:
+            with suppress(RendererError):
+                works.append(_try_without(name, variables))
+                return True
+        return False
+
+    variables = settings_at_fault(SETTINGS, works_without)
+    if not variables:
+        return None
+    here = f"MuJoCo renders with {works[0]} without it"
+    if DEVICE_VARIABLE in variables:
+        with suppress(RendererError):
+            devices = [f"{device.index} ({device.name or 'does not render'})" for device in list_devices()]
+            here = f"the EGL devices of this machine are {', '.join(devices)}, and are chosen by trial"
+    return RendererError(
+        f"MuJoCo cannot render with {described_settings(variables)}:\n"
+        + "".join(f"  {line}\n" for line in failures)
+        + f"Unset {' and '.join(variables)}: {here}"
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import shorten
 
 from wam_eval.hosting.interpreter import WITHOUT_WORKING_DIRECTORY
@@ -20,6 +20,24 @@ def is_gpu(description: str) -> bool:
     """True if a GPU renders, judged from the driver's description; Mesa's software drivers are known by name."""
     software = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
     return not any(word in description.lower() for word in software)
+
+
+def settings_at_fault(names: Sequence[str], works_without: Callable[[Sequence[str]], bool]) -> list[str]:
+    """Environment variables with which no renderer works, although one works without them; empty if that is not so.
+
+    Args:
+        names: variables that may be settings of another machine.
+        works_without: tries to render without some of them.
+    """
+    given = [name for name in names if os.environ.get(name)]
+    if not given or not works_without(given):
+        return []
+    return [one for one in given if not works_without([other for other in given if other != one])] or given
+
+
+def described_settings(names: Sequence[str]) -> str:
+    """Environment variables with their values."""
+    return " and ".join(f"{name}={os.environ[name]}" for name in names)
 
 
 def print_choice(choose: Callable[[], Renderer]) -> int:

@@ -9,14 +9,36 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache, partial
 
 from wam_eval.hosting import lavapipe
-from wam_eval.hosting.renderer import RendererError, is_gpu, print_choice, try_in_process
+from wam_eval.hosting.renderer import (
+    RendererError,
+    described_settings,
+    is_gpu,
+    print_choice,
+    settings_at_fault,
+    try_in_process,
+)
 from wam_eval.simulator import Renderer
 
 CHOICE = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
 """Variables that name drivers; loaders read the first if both are set."""
+
+SETTINGS = (
+    *(
+        *CHOICE,
+        "VK_ADD_DRIVER_FILES",
+        "VK_LOADER_DRIVERS_SELECT",
+        "VK_LOADER_DRIVERS_DISABLE",
+        "VK_LOADER_DEVICE_SELECT",
+    ),
+    *("VK_INSTANCE_LAYERS", "VK_LAYER_PATH", "MESA_VK_DEVICE_SELECT", "CUDA_VISIBLE_DEVICES", "DISPLAY"),
+    *("LD_LIBRARY_PATH", "LD_PRELOAD"),
+)
+"""Environment variables that may be settings of another machine."""
 
 TIMEOUT = 60.0  # seconds; a first import on a cold disk takes 10
 
@@ -55,7 +77,13 @@ def choose_device(python: str = sys.executable) -> Renderer:
             return try_device(name, environment, python)
         except RendererError as error:
             failures.append(str(error))
-    hint = f"Unset {' and '.join(CHOICE)} to try others, or fetch" if chosen else "Fetch"
+    if variables := settings_at_fault(SETTINGS, partial(_works_without, python)):
+        raise RendererError(
+            f"SAPIEN cannot render with {described_settings(variables)}:\n"
+            + "".join(f"  {line}\n" for line in failures)
+            + f"Unset {' and '.join(variables)}: SAPIEN renders here without it"
+        )
+    hint = f"Unset {' and '.join(filter(os.environ.get, CHOICE))} to try others, or fetch" if chosen else "Fetch"
     raise RendererError(
         "\n".join(
             [
@@ -82,6 +110,18 @@ def try_device(name: str, environment: dict[str, str], python: str = sys.executa
     (device,) = try_in_process(name, python, PROBE, {**os.environ, **_cuda(), **environment}, TIMEOUT)
     gpu = is_gpu(device)
     return Renderer("vulkan", device, gpu, {**_cuda(), **environment} if gpu else environment)
+
+
+def _works_without(python: str, variables: Sequence[str]) -> bool:
+    """Try to open a device without some environment variables."""
+    removed = {name: value for name, value in os.environ.items() if name not in variables}
+    for environment in ({}, lavapipe.environment()):
+        with suppress(RendererError):
+            try_in_process("another driver", python, PROBE, {**removed, **environment}, TIMEOUT)
+            return True
+        if any(removed.get(name) for name in CHOICE):
+            return False
+    return False
 
 
 def _cuda() -> dict[str, str]:

@@ -7,6 +7,7 @@ described in the error message: a Git LFS pointer, a saved web page, an incomple
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import re
 import zipfile
@@ -302,8 +303,10 @@ def find_device(name: str) -> torch.device:
     """
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        among = "" if visible is None else f" among those of CUDA_VISIBLE_DEVICES={visible} (unset it to see all)"
         raise UserError(
-            f"device {name!r}: PyTorch {torch.__version__} finds no NVIDIA GPU on this machine. A policy with "
+            f"device {name!r}: PyTorch {torch.__version__} finds no NVIDIA GPU on this machine{among}. A policy with "
             "`device: cpu` and `gpus: 0` runs without one, at full size about half a minute per chunk; the policies "
             "named …-tiny are small enough for a CPU"
         )

@@ -208,7 +208,11 @@ class RayBackend:
         nodes = [node for node in self._ask(self._ray.nodes) if node["Alive"]]
         cores = int(resources.get("CPU", 1))
         if gpus and resources.get("GPU", 0) < gpus:
-            raise UserError(f"this policy needs {gpus:g} GPU per worker; Ray finds {resources.get('GPU', 0):g} here")
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            hint = "" if visible is None else f". CUDA_VISIBLE_DEVICES={visible} hides others: unset it, or correct it"
+            raise UserError(
+                f"this policy needs {gpus:g} GPU per worker; Ray finds {resources.get('GPU', 0):g} here{hint}"
+            )
         total = workers or (int(resources["GPU"] / gpus) if gpus else len(nodes))
         largest = max(int(node["Resources"].get("CPU", 1)) for node in nodes)
         each = max(1, min(cores // total, largest))
