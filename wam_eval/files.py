@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -86,6 +87,16 @@ class FileLock:
                     json.dump(owner, file)
                 self._beside = path
                 return
+
+
+def lock_problem(folder: Path) -> str:
+    """Reason why files in a folder cannot be locked; empty if they can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return places.reason(error)
+    return ""
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -49,13 +49,15 @@ class Place:
         name: name of the place, for people.
         path: folder; it exists and can be written.
         source: environment variable or default that names it.
-        passed_over: better candidates, each with the reason why it is not used.
+        faults: better candidates, each with the reason why it cannot be written.
+        too_long: better candidates whose path is too long.
     """
 
     name: str
     path: Path
     source: str
-    passed_over: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    too_long: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,13 +226,6 @@ def file_system(path: Path) -> str:
     return f"{kind} at {mount}" if kind else "unknown"
 
 
-def is_network_file_system(path: Path) -> bool:
-    """True if other machines may write the files of a path."""
-    kind = _mount(path)[0]
-    networks = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "fuse", "virtiofs")
-    return kind.startswith(networks) and kind not in ("fuseblk", "fuse-overlayfs", "fuse.fuse-overlayfs")
-
-
 def problem(folder: Path) -> str:
     """Reason why files cannot be written to a folder, which is created if necessary; empty if they can."""
     try:
@@ -288,7 +283,7 @@ def _environment() -> tuple[tuple[str, str], ...]:
 def _choose(name: str, environment: tuple[tuple[str, str], ...]) -> Place:
     """The first candidate of a place that can be written."""
     del environment
-    passed_over: list[str] = []
+    too_long: list[str] = []
     faults: list[str] = []
     seen: set[str] = set()
     for candidate in _candidates(name):
@@ -298,18 +293,18 @@ def _choose(name: str, environment: tuple[tuple[str, str], ...]) -> Place:
         label = candidate.source if candidate.source.startswith("/") else f"{candidate.source}={candidate.named}"
         folder, fault = _open(candidate)
         if not fault and name == "Ray's session" and len(os.fsencode(folder)) > SESSION_BYTES - len("/ray-12345678"):
-            passed_over.append(f"{label}: its path is too long for Ray's sockets")
+            too_long.append(f"{label} is too long for Ray's sockets")
             continue
         if not fault:
-            for text in faults:
-                note(f"{name}: {text}: using {folder} instead. {REMEDY}")
-            return Place(name, folder, candidate.source, (*passed_over, *faults))
+            if faults:
+                note(f"{name}: {'; '.join(faults)}: using {folder} instead. {REMEDY}")
+            return Place(name, folder, candidate.source, tuple(faults), tuple(too_long))
         text = f"{label} cannot be written ({fault})"
         if candidate.source == VARIABLE:
             raise UserError(f"{text}. Set {VARIABLE} to a folder that can be written, or unset it")
         faults.append(text)
-    listed = "".join(f"\n  {text}" for text in (*passed_over, *faults))
-    short = f" with a path of at most {SESSION_BYTES - 20} bytes" if passed_over else ""
+    listed = "".join(f"\n  {text}" for text in (*too_long, *faults))
+    short = f" with a path of at most {SESSION_BYTES - 20} bytes" if too_long else ""
     raise UserError(f"there is no place for {name}:{listed}\n{REMEDY}{short}")
 
 

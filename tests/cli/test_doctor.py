@@ -107,8 +107,40 @@ def test_addresses_that_need_no_connection(monkeypatch: pytest.MonkeyPatch, addr
 
 @pytest.mark.parametrize(("free", "status"), [(0.5, "fail"), (3, "warn"), (50, "ok")])
 def test_disk_space(free: float, status: str) -> None:
-    assert doctor.judge_disk(free, Path("/somewhere")).status == status
-    assert str(Path.cwd()) in doctor.check_disk().detail
+    assert doctor.judge_disk(free, "/somewhere").status == status
+    assert str(Path.cwd()) in doctor.check_runs_folder().detail
+
+
+def test_every_place_of_files_is_shown_with_its_variable_and_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAM_EVAL_HOME", str(tmp_path))
+    monkeypatch.delenv("WAM_EVAL_RUNS", raising=False)
+    for name in ("cache", "temporary files"):
+        check = doctor.check_place(name)
+        assert check.status == "ok" and str(tmp_path) in check.detail and "(from WAM_EVAL_HOME)" in check.detail
+        assert re.search(r"[\d.]+ GB free", check.detail)
+    assert f"{tmp_path}/runs (from WAM_EVAL_HOME)" in doctor.check_runs_folder().detail
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_place_that_is_not_the_wanted_one_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    check = doctor.check_place("temporary files")
+    assert check.status == "warn" and "absent cannot be written (there is no such folder)" in check.detail
+    assert check.fix == "Set WAM_EVAL_HOME to a folder that can be written"
+    monkeypatch.setenv("WAM_EVAL_HOME", str(tmp_path / "file"))
+    assert doctor.check_place("cache").status == "fail"
+    monkeypatch.setenv("WAM_EVAL_RUNS", str(tmp_path / "file"))
+    assert doctor.check_runs_folder().status == "fail"
+
+
+def test_a_cache_that_can_only_be_read_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAM_EVAL_CACHE", str(tmp_path))
+    assert doctor.check_portable_cache().status == "ok"
+    monkeypatch.setenv("WAM_EVAL_CACHE", str(tmp_path / "absent"))
+    assert doctor.check_portable_cache().status == "warn"
 
 
 @pytest.mark.parametrize(("free", "status", "simulators"), [(2, "fail", 0), (3.5, "warn", 1), (24, "ok", 16)])
@@ -178,7 +210,8 @@ def test_benchmarks_and_policies_bring_their_checks_and_a_broken_one_hides_none(
         "torch",
         "Ray cluster",
         "GPU",
-        "disk",
+        "place: cache",
+        "place: runs",
         "memory",
         "shared memory",
     } < set(found)

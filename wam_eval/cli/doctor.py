@@ -1,7 +1,8 @@
-"""Checks of this machine: the interpreter and its packages, every benchmark and policy, Ray, GPUs, memory and disk."""
+"""Checks of this machine: the interpreter, its packages, benchmarks, policies, Ray, GPUs, memory, places of files."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 import wam_eval
-from wam_eval import config
+from wam_eval import config, places
 from wam_eval.benchmark import Check, Status, load_benchmark
 from wam_eval.errors import UserError
+from wam_eval.files import lock_problem
 from wam_eval.hosting.package_identity import own_code, source_folder
 from wam_eval.policy import OPTIONAL_MODULES, policy_class
 
@@ -31,6 +33,13 @@ SIMULATOR_GB = 1.4
 """Memory of a simulator of a tabletop scene with its renderer."""
 WORKER_GB = 1.5
 """Memory of Ray and a worker before the first simulator starts."""
+
+PLACES: dict[str, Callable[[], places.Place]] = {
+    "cache": places.cache_place,
+    "temporary files": places.temporary_place,
+    "Ray's session": places.session_place,
+}
+"""Name of a place -> function that finds it."""
 
 NamedCheck = tuple[str, Callable[[], Check]]
 """A check with its name for the case that it raises."""
@@ -51,7 +60,9 @@ def diagnose(simulate: bool = False) -> list[Check]:
         *policy_checks(),
         ("Ray cluster", check_cluster),
         ("GPU", check_gpu),
-        ("disk", check_disk),
+        *((f"place: {name}", partial(check_place, name)) for name in PLACES),
+        (f"place: {places.PORTABLE}", check_portable_cache),
+        ("place: runs", check_runs_folder),
         ("memory", check_memory),
         ("shared memory", check_shared_memory),
     ]
@@ -150,16 +161,52 @@ def nvidia_gpus() -> list[str]:
     return [line.strip() for line in listed.stdout.splitlines()] if listed.returncode == 0 else []
 
 
-def check_disk() -> Check:
-    """Disk space for ledgers, videos and Ray's temporary files."""
-    folder = Path.cwd()
-    return judge_disk(psutil.disk_usage(str(folder)).free / GB, folder)
+def check_place(name: str) -> Check:
+    """A place of files, one of :data:`PLACES`: the folder, the variable that names it, its disk."""
+    label = f"place: {name}"
+    try:
+        place = PLACES[name]()
+    except UserError as error:
+        return Check(label, "fail", str(error), places.REMEDY)
+    passed_over = "".join(f"; {text}" for text in (*place.faults, *place.too_long))
+    detail = f"{place.path} (from {place.source}), {places.file_system(place.path)}{passed_over}"
+    free = psutil.disk_usage(str(place.path)).free / GB
+    detail += f", {free:.1f} GB free"
+    return Check(label, "warn", detail, places.REMEDY) if place.faults or free < 1 else Check(label, "ok", detail)
 
 
-def judge_disk(free: float, folder: Path) -> Check:
-    """The check of the disk space that is free in a folder, in GB."""
+def check_portable_cache() -> Check:
+    """The folder of cached files that come from another machine, or go to one; it may be a folder to read from."""
+    label, given = f"place: {places.PORTABLE}", os.environ.get(places.PORTABLE)
+    if not given:
+        return Check(label, "ok", "not set: seeds and embeddings are in the cache")
+    folder = Path(given).absolute()
+    if not folder.is_dir():
+        return Check(label, "warn", f"{folder} is no folder yet", f"correct or unset {places.PORTABLE}")
+    fault = places.problem(folder)
+    use = f"can only be read ({fault})" if fault else "can be written"
+    return Check(label, "ok", f"{folder}, {places.file_system(folder)}, {use}")
+
+
+def check_runs_folder() -> Check:
+    """The folder of all runs, which is not created here, and the locks of its file system."""
+    label, folder = "place: runs", config.runs_folder().absolute()
+    sources = [name for name in ("WAM_EVAL_RUNS", places.VARIABLE) if os.environ.get(name)]
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    detail = f"{folder} (from {sources[0] if sources else 'the working directory'}), {places.file_system(folder)}"
+    if fault := places.problem(existing):
+        return Check(label, "fail", f"{detail}: {existing} cannot be written ({fault})", places.REMEDY)
+    if fault := lock_problem(existing):
+        without = f"{detail}; it has no locks ({fault})"
+        return Check(label, "warn", without, "do not start two processes on one run, or move the runs (WAM_EVAL_RUNS)")
+    return judge_disk(psutil.disk_usage(str(existing)).free / GB, detail)
+
+
+def judge_disk(free: float, detail: str) -> Check:
+    """The check of the folder of all runs by the disk space that is free in it, in GB."""
     status: Status = "fail" if free < 1 else "warn" if free < 5 else "ok"
-    return Check("disk", status, f"{free:.0f} GB free in {folder}", "" if status == "ok" else "free some disk space")
+    remedy = "" if status == "ok" else f"free some disk space, or set {places.VARIABLE} to a folder on another disk"
+    return Check("place: runs", status, f"{detail}, {free:.0f} GB free", remedy)
 
 
 def check_memory() -> Check:
