@@ -15,8 +15,9 @@ from wam_eval import config
 from wam_eval.config import PolicyConfig
 from wam_eval.errors import UserError
 from wam_eval.policy import Policy, policy_arguments
-from wam_eval.run.execute import RunProgress, RunRequest, default_name, execute
-from wam_eval.run.folder import RunFolder, RunRecord
+from wam_eval.run.execute import RunProgress, RunRequest, check_label, default_name, execute
+from wam_eval.run.folder import RunFolder, RunRecord, check_name
+from wam_eval.run.identical_errors import IDENTICAL_ERRORS
 from wam_eval.run.plan import SuitePlan, plan_run
 from wam_eval.run.task_selection import TaskSelection
 from wam_eval.signals import interrupting, received
@@ -44,7 +45,7 @@ class Run:
         self.record: RunRecord = self.folder.read()
 
     def __repr__(self) -> str:
-        return f"Run({self.name!r}: {self.record.policy.title} on {', '.join(self.record.suites)})"
+        return f"Run({self.name!r}: {self.record.policy.full_title} on {', '.join(self.record.suites)})"
 
     @property
     def name(self) -> str:
@@ -107,6 +108,7 @@ def evaluate(
     suite: str,
     policy: str | Policy,
     checkpoint: str | None = None,
+    label: str | None = None,
     protocol: str | None = None,
     tasks: str | None = None,
     episodes: int | None = None,
@@ -120,6 +122,7 @@ def evaluate(
     video: str = "none",
     imagine: int = 0,
     retry_errors: bool = False,
+    max_identical_errors: int = IDENTICAL_ERRORS,
     command: Sequence[str] | None = None,
     planned: Callable[[Sequence[SuitePlan]], None] | None = None,
     progress: Callable[[RunProgress], None] | None = None,
@@ -134,6 +137,8 @@ def evaluate(
         policy: name of a policy, path of its YAML file, or a policy object. An object plays in this process, for
             example inside a training script; it stays loaded.
         checkpoint: path of a checkpoint, or address of a policy server.
+        label: your own label of the policy's version, such as that of the model behind a server. It is shown with the
+            policy's title, and a run is continued only with the same label.
         protocol: name of a protocol card; the benchmark's default if ``None``.
         tasks: tasks of each suite, such as ``0,3,5-7`` or names; all if ``None``.
         episodes: episodes per task; all of the suite's if ``None``.
@@ -149,6 +154,7 @@ def evaluate(
         imagine: number of episodes of each task, the first ones, whose imagined frames are compared with executed
             frames.
         retry_errors: play episodes again that ended in an error or that the policy declined.
+        max_identical_errors: stop if so many episodes in a row end in the same error of the policy; 0 to go on.
         command: command line, for the record; that of this process if ``None``.
         planned: called with the plan before the first episode.
         progress: called after each episode; a progress bar is shown on the terminal if ``None``.
@@ -162,6 +168,9 @@ def evaluate(
     """
     from wam_eval.report.tables import write_results
 
+    check_label(label)
+    if run is not None:
+        check_name(run)
     selection = TaskSelection(filters=dict(filters or {}), sample=sample, sample_seed=sample_seed)
     if isinstance(policy, str):
         policy_name, policy_config, loaded = policy, config.load_policy(policy), None
@@ -173,7 +182,7 @@ def evaluate(
     plans = plan_run(suite, protocol, tasks, episodes, selection, settings)
     if planned:
         planned(plans)
-    name = run or default_name(suite, policy_name, plans[0].protocol.card, checkpoint)
+    name = run or default_name(suite, policy_name, plans[0].protocol.card, checkpoint, label)
     if loaded and not run:
         name += datetime.now(UTC).strftime("-%Y%m%dT%H%M%S.%f")
     request = RunRequest(
@@ -183,11 +192,13 @@ def evaluate(
         policy=policy_config,
         loaded=loaded,
         checkpoint=checkpoint,
+        label=label,
         workers=workers,
         simulators=simulators,
         video=video,
         imagine=imagine,
         retry_errors=retry_errors,
+        identical_errors=max_identical_errors,
         command=sys.argv if command is None else command,
         progress=progress,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,13 @@ class PolicyUnavailable(Exception):
     """
 
 
+class EpisodeLost(Exception):
+    """Raised by a policy that has lost its memory of one episode through no fault of its own; the text says why.
+
+    The attempt is repeated, as if the simulator had died.
+    """
+
+
 class PolicySettings(BaseModel):
     """Settings of a policy, from its YAML file and the command line. Subclasses add fields.
 
@@ -58,6 +66,12 @@ class PolicySpec:
         imagines: True if it can return imagined frames with an answer.
         largest_batch: observations that it answers together; more in one call would be answered one group after the
             other, and all be waited for. ``None`` if there is no limit.
+        stateful: True if an answer depends on earlier requests of its episode in a way that :meth:`Policy.begin` cannot
+            undo. The policy is not asked before its first episode.
+        concurrent: True if :meth:`Policy.begin`, :meth:`Policy.act` and :meth:`Policy.end` may be called from several
+            threads at once, ``act`` with one observation each.
+        most_episodes: largest number of episodes that it plays at a time; ``None`` for any number. It may become known
+            in :meth:`Policy.prepare` only.
     """
 
     cameras: tuple[str, ...] = ()
@@ -66,6 +80,9 @@ class PolicySpec:
     privileged: bool = False
     imagines: bool = False
     largest_batch: int | None = None
+    stateful: bool = False
+    concurrent: bool = False
+    most_episodes: int | None = None
 
     @property
     def request(self) -> Request:
@@ -137,7 +154,16 @@ class Policy(ABC):
         """
 
     def facts(self) -> Mapping[str, Any]:
-        """Further facts for the run's record, as plain JSON values: device, dtype, digests of weights."""
+        """Further facts for the run's record, as plain JSON values, such as device and dtype; see :meth:`identity`."""
+        return {}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Facts that identify the policy, as plain JSON values, such as digests of weights or a server's metadata.
+
+        A run is continued, and its workers play together, only if these are equal. Facts that differ from machine to
+        machine or from day to day, such as the device or the time of the start, belong to :meth:`facts`. An empty
+        value, such as ``{"server": {}}``, says that this part of the policy does not identify itself.
+        """
         return {}
 
     def begin(self, episode: Episode) -> None:  # noqa: B027 - a policy without memory needs nothing here
@@ -230,7 +256,7 @@ def check_settings(policy: type[Policy], arguments: Mapping[str, Any]) -> Policy
         faults = [
             f"{policy.__name__}: {'.'.join(map(str, fault['loc'])) or 'settings'}: "
             f"{fault['msg'].removeprefix('Value error, ')}"
-            + ("" if fault["type"] == "missing" else f" (found {fault['input']!r:.80})")
+            + ("" if fault["type"] in ("missing", "secret") else f" (found {fault['input']!r:.80})")
             for fault in error.errors()
         ]
         raise UserError("\n".join(faults)) from error
@@ -274,6 +300,20 @@ def checkpoint_digest(checkpoint: str | None) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     listing = [f"{checkpoint_digest(str(p))}  {p.relative_to(path)}\n" for p in sorted(path.rglob("*")) if p.is_file()]
     return hashlib.sha256("".join(listing).encode()).hexdigest()
+
+
+def source_digests(kind: type[Policy]) -> dict[str, str]:
+    """SHA-256 of the files that define a policy's class and its base classes outside of this package, by module.
+
+    Modules without a readable file, such as a notebook, are left out, as are modules that these files import.
+    """
+    found = {}
+    for one in kind.__mro__:
+        if issubclass(one, Policy) and one.__module__.partition(".")[0] != __package__:
+            file = getattr(sys.modules.get(one.__module__), "__file__", None)
+            if file and (digest := checkpoint_digest(file)):
+                found[one.__module__] = digest
+    return found
 
 
 def _settings_on(config: PolicyConfig, benchmarks: Collection[str]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_a_run_with_other_assets_is_refused(runs: Path) -> None:
     plan = replace(plan, protocol=plan.protocol.model_copy(update={"assets": more}))
     with pytest.raises(UserError) as refused:
         execute(RunRequest("test", [plan], "push", config.load_policy("push")))
-    assert "toy: now with an archive" in str(refused.value)
+    assert "toy: assets: '' then, 'with an archive' now" in str(refused.value)
     assert "play the episodes that did not run for lack of them in a new run" in str(refused.value)
     assert str(refused.value).endswith("Give this one a name: --run NAME")
 

@@ -73,14 +73,28 @@ class RunData:
         return (*([coverage] if coverage else []), *mixed_protocols(self.record, self.record.suites), *self.faults)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """Statements that readers of its numbers need: a policy that does not identify itself, merged runs."""
+        found = [self.record.policy.unidentified]
+        if sources := self.record.sources:
+            found.append(f"Merged from {', '.join(f'{one.run} (episodes: {one.episodes})' for one in sources)}.")
+            overlap, conflicts = sum(one.overlap for one in sources), sum(one.conflicts for one in sources)
+            if overlap:
+                found.append(
+                    f"Played in several of them: {overlap} episodes, {conflicts} with different outcomes. "
+                    "The results of the run named first are kept."
+                )
+        return tuple(filter(None, found))
+
+    @property
     def name(self) -> str:
         """Name of the run."""
         return self.record.run
 
     @property
     def title(self) -> str:
-        """Title of its policy."""
-        return self.record.policy.title
+        """Title of its policy, with the user's label."""
+        return self.record.policy.full_title
 
     @property
     def uses_images(self) -> bool:

@@ -70,7 +70,8 @@ def robustness(perturbed: RunData, base: RunData) -> Robustness:
     """
     group, base_group = _groupings(perturbed, base)
     if differ := perturbed.record.policy.differences(base.record.policy):
-        raise UserError(f"{perturbed.name} and {base.name} are of different policies:\n  " + "\n  ".join(differ))
+        listed = "\n  ".join(f"{name}: {first!r} / {second!r}" for name, first, second in differ)
+        raise UserError(f"{perturbed.name} and {base.name} are of different policies:\n  {listed}")
     controls = base.counted.groupby(["suite", "task_name"])["success"].agg(["sum", "size"])
     rows = _with_base(perturbed, controls)
     paired = rows[rows["base"] != ""]

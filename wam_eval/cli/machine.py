@@ -122,7 +122,7 @@ def runs() -> list[Row]:
             rows.append({**row, "policy": str(error)})
             continue
         planned = sum(task.episodes for suite in record.suites.values() for task in suite.tasks.values())
-        row["policy"] = record.policy.title
+        row["policy"] = record.policy.full_title
         row["suites"] = ", ".join(record.suites)
         row["episodes"] = f"{len(counted)}/{planned}"
         row["successes"] = sum(one.outcome is Outcome.SUCCESS for one in counted)

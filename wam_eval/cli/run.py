@@ -28,6 +28,7 @@ from wam_eval.cli.app import (
     table_of,
 )
 from wam_eval.cli.stopping import exit_status
+from wam_eval.run.identical_errors import IDENTICAL_ERRORS
 
 
 class Video(str, Enum):
@@ -43,6 +44,10 @@ def run(
     suite: Suite,
     policy: PolicyName,
     ckpt: Checkpoint = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Your own label of the policy's version, such as that of the model behind a server."),
+    ] = None,
     protocol: Protocol = None,
     tasks: Tasks = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes per task. Default: all of the suite's.")] = None,
@@ -66,7 +71,7 @@ def run(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("--run", help="Name of the run. Default: derived from suite, policy, protocol and checkpoint."),
+        typer.Option("--run", help="Name of the run. Default: made of suite, policy, protocol, checkpoint, label."),
     ] = None,
     video: Annotated[Video, typer.Option(help="Episodes to save videos of.")] = Video.NONE,
     imagine: Annotated[
@@ -75,6 +80,10 @@ def run(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Play episodes again that ended in an error or were not run.")
     ] = False,
+    max_identical_errors: Annotated[
+        int,
+        typer.Option(min=0, help="Stop if so many episodes in a row end in the same error of the policy; 0: never."),
+    ] = IDENTICAL_ERRORS,
 ) -> None:
     """Evaluate a policy on a suite. The same command continues a run that was stopped."""
     from wam_eval import api
@@ -92,6 +101,7 @@ def run(
             suite=suite,
             policy=policy,
             checkpoint=ckpt,
+            label=label,
             protocol=protocol,
             tasks=tasks,
             episodes=episodes,
@@ -105,6 +115,7 @@ def run(
             video=video.value,
             imagine=imagine,
             retry_errors=retry_errors,
+            max_identical_errors=max_identical_errors,
             planned=planned,
         )
     except api.RunInterrupted as interrupt:

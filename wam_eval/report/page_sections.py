@@ -81,7 +81,7 @@ def headline(run: RunData, label: str) -> dict[str, Any]:
     return {
         "name": run.name,
         "label": label,
-        "policy": policy.title,
+        "policy": policy.full_title,
         "created": record.created[:10],
         "checkpoint": policy.checkpoint_sha256,
         "settings": ", ".join(f"{name} {value}" for name, value in sorted(policy.settings.items())),
@@ -92,7 +92,13 @@ def headline(run: RunData, label: str) -> dict[str, Any]:
         "coverage": total.coverage,
         "overall": [(benchmark, rate.estimate, rate.description) for benchmark, rate in rates],
         "official": not not_official(run),
-        "warnings": [*not_official(run), *run.problems, *reasons_not_run(run.frame), *([left_out] if left_out else [])],
+        "warnings": [
+            *not_official(run),
+            *run.problems,
+            *run.remarks,
+            *reasons_not_run(run.frame),
+            *([left_out] if left_out else []),
+        ],
         "actions": action_warnings(action_data(run)),
     }
 

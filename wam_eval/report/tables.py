@@ -128,6 +128,8 @@ def plain_of(summary: Summary) -> dict[str, Any]:
     return {
         "run": summary.run.name,
         "policy": summary.run.title,
+        "label": record.policy.label,
+        "remarks": [*summary.run.faults, *summary.run.remarks],
         "suites": [
             {
                 **suite.estimate.as_dict(),
@@ -183,9 +185,10 @@ def not_comparable(kind: str) -> str:
 
 
 def notes_of(summary: Summary) -> list[str]:
-    """Notes below the numbers: assets, warnings about actions, tasks left out, coverage, protocol, intervals."""
+    """Notes below the numbers: assets, faults, remarks, actions, tasks left out, coverage, protocol, intervals."""
     notes = [f"Played with {not_comparable(kind)}" for kind in summary.assets if kind != "official"]
-    notes += summary.warnings
+    notes += [f"No conclusion is possible: {fault}." for fault in summary.run.faults]
+    notes += [*summary.run.remarks, *summary.warnings]
     if summary.left_out:
         notes.append(f"Played {summary.left_out}.")
     if not summary.complete:

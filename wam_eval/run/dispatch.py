@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
@@ -13,7 +13,9 @@ from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.hosting.renderer import RendererError
 from wam_eval.policy import PolicyUnavailable
+from wam_eval.run.artefacts import Restoration
 from wam_eval.run.cluster import Backend, CallFailed, RunSize, WorkerDied
+from wam_eval.run.identical_errors import IDENTICAL_ERRORS, IdenticalErrors
 from wam_eval.run.ledger import Record
 from wam_eval.run.worker import Result, WorkerPlan
 from wam_eval.signals import received, wait_for_signal
@@ -124,6 +126,8 @@ class Dispatcher:
         finished: called with each result; the next episode of that slot is sent after it returns.
         lost: called with an episode's key, the number of the attempt, and a description, if it will be repeated.
         started: called with a worker's description.
+        restorations: episodes of which only files are made: key -> files.
+        identical_errors: number of identical errors of the policy after which the run stops; 0 for no limit.
     """
 
     def __init__(
@@ -134,9 +138,13 @@ class Dispatcher:
         finished: Callable[[Result], None],
         lost: Callable[[str, int, str], None],
         started: Callable[[dict[str, Any]], None],
+        restorations: Mapping[str, Restoration] | None = None,
+        identical_errors: int = IDENTICAL_ERRORS,
     ) -> None:
         self._backend, self._plan, self._size = backend, plan, size
         self._finished, self._lost, self._started = finished, lost, started
+        self._restorations = restorations or {}
+        self._identical_errors = IdenticalErrors(identical_errors)
         self._workers: list[_Worker] = []
         self._playing: dict[Any, _Playing] = {}
         self._attempts: dict[str, int] = {}
@@ -148,8 +156,8 @@ class Dispatcher:
         """Play all episodes.
 
         Raises:
-            UserError: no worker can be started, workers keep dying, or a simulator imports other packages than the
-                protocol records.
+            UserError: no worker can be started, workers keep dying, a simulator imports other packages than the
+                protocol records, or the policy raises the same error again and again.
             PolicyUnavailable: the policy cannot answer any more.
             KeyboardInterrupt: a signal was received.
         """
@@ -201,8 +209,11 @@ class Dispatcher:
                 worker.idle.remove(slot)
                 worker.scenes[slot] = episode.scene
                 attempt = self._attempts.get(episode.key, 0) + 1
-                upcoming = queue.upcoming(len(worker.scenes))
-                reference = self._backend.call(worker.handle, "play", slot, episode, attempt, upcoming)
+                if restoration := self._restorations.get(episode.key):
+                    reference = self._backend.call(worker.handle, "restore", slot, episode, restoration)
+                else:
+                    upcoming = queue.upcoming(len(worker.scenes))
+                    reference = self._backend.call(worker.handle, "play", slot, episode, attempt, upcoming)
                 self._playing[reference] = _Playing(worker, slot, episode, attempt)
 
     def _on_placed(self, worker: _Worker, queue: EpisodeQueue) -> None:
@@ -262,6 +273,18 @@ class Dispatcher:
             return
         self._deaths = 0
         self._finished(result)
+        if record.key not in self._restorations:
+            self._check_errors(record)
+
+    def _check_errors(self, record: Record) -> None:
+        """Stop if the policy raises the same error again and again."""
+        in_progress = (one.episode.key for one in self._playing.values())
+        if fault := self._identical_errors.add(record, in_progress):
+            raise UserError(
+                f"{fault}\n"
+                "Its tracebacks are in logs/policy.log of the run. The same command plays the other episodes, with "
+                "--retry-errors (RETRY=1) these ones, too; --max-identical-errors 0 plays on whatever happens."
+            )
 
     def _on_worker_death(self, worker: _Worker, queue: EpisodeQueue, error: str) -> None:
         """Put the episodes of a dead worker back and start another one."""

@@ -21,10 +21,31 @@ from wam_eval.config import PolicyConfig
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError
 from wam_eval.hosting.package_identity import own_code
-from wam_eval.policy import Policy, PolicyUnavailable, checkpoint_digest, policy_arguments
-from wam_eval.run.folder import PolicyRecord, RunFolder, RunRecord, check_name, continued
+from wam_eval.policy import (
+    Policy,
+    PolicyUnavailable,
+    checkpoint_digest,
+    policy_arguments,
+    policy_class,
+    source_digests,
+)
+from wam_eval.run.artefacts import MissingFiles, find_missing, listed
+from wam_eval.run.folder import (
+    PolicyRecord,
+    RunFolder,
+    RunRecord,
+    check_name,
+    check_same,
+    continued,
+    made_name,
+    suite_differences,
+)
+from wam_eval.run.identical_errors import IDENTICAL_ERRORS
 from wam_eval.run.ledger import Ledger, Record
 from wam_eval.run.plan import SuitePlan
+
+LONGEST_LABEL = 80
+"""Characters of the longest label."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +77,12 @@ class RunRequest:
         policy_name, policy: name and configuration of the policy.
         loaded: the policy itself, if it is already loaded; it plays in this process.
         checkpoint: path or address that the policy is given.
+        label: the user's own label of the policy's version.
         workers, simulators: number of workers, and of simulators per worker; ``None`` to choose.
         video: ``none``, ``failures`` or ``all``.
         imagine: number of episodes of each task, the first ones, for which imagined frames are requested.
         retry_errors: play episodes again whose recorded outcome is an error.
+        identical_errors: number of identical errors of the policy after which the run stops; 0 for no limit.
         command: command line, for the record.
         progress: called after each episode; a progress bar is shown if ``None``.
     """
@@ -70,24 +93,26 @@ class RunRequest:
     policy: PolicyConfig
     loaded: Policy | None = None
     checkpoint: str | None = None
+    label: str | None = None
     workers: int | None = None
     simulators: int | None = None
     video: str = "none"
     imagine: int = 0
     retry_errors: bool = False
+    identical_errors: int = IDENTICAL_ERRORS
     command: Sequence[str] = ()
     progress: Callable[[RunProgress], None] | None = None
 
 
 def execute(request: RunRequest) -> RunFolder:
-    """Play the episodes that have not been played yet.
+    """Play the episodes that have not been played yet, and make files of finished ones that are missing.
 
     Returns:
         The run's folder.
 
     Raises:
-        UserError: the request is not possible, or the policy stopped answering; the text says why. The ledger holds all
-            finished episodes.
+        UserError: the request is not possible, the policy stopped answering, or it raises the same error again and
+            again; the text says why. The ledger holds all finished episodes.
         KeyboardInterrupt: Ctrl-C; likewise.
     """
     benchmarks = {plan.benchmark.name for plan in request.plans}
@@ -96,28 +121,84 @@ def execute(request: RunRequest) -> RunFolder:
     folder = RunFolder(request.name)
     with Ledger(folder.ledger) as ledger:
         record = _run_record(request, arguments)
-        if ledger.records:
-            record = continued(folder.read(), record)
-        folder.write(record)
-        finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
         planned = [episode for plan in request.plans for episode in plan.episodes]
-        _check_same_episodes(ledger.records, planned)
-        _record_not_run(request.plans, ledger)
+        if ledger.records:
+            record = _continued(folder.read(), record, ledger.records, request.retry_errors)
+            _check_same_episodes(ledger.records, planned)
+        finished = {r.key for r in ledger.records if not request.retry_errors or r.outcome.counts}
         excluded = finished.union(*(plan.not_run for plan in request.plans))
         missing = [episode for episode in planned if episode.key not in excluded]
-        if missing:
-            _play(request, arguments, folder, record, ledger, planned, missing)
+        files = _missing_files(request, folder, [one for one in ledger.records if one.key in finished])
+        if not ledger.records or not (missing or files.restorations):
+            _begin(request, folder, record, ledger)
+        if missing or files.restorations:
+            _play(request, arguments, folder, record, ledger, missing, files)
         elif request.progress is None:
             print(f"nothing left to play: the ledger has all {len(planned)} episodes", file=sys.stderr)
     return folder
 
 
-def default_name(suite: str, policy: str, protocol: str, checkpoint: str | None) -> str:
+def default_name(suite: str, policy: str, protocol: str, checkpoint: str | None, label: str | None = None) -> str:
     """The default name of a run. The same command makes the same name, so that it continues the run."""
     parts = [suite, Path(policy).stem, protocol]
     if checkpoint:
         parts.append("".join(c if c.isalnum() else "_" for c in Path(checkpoint).stem))
-    return "-".join(parts)
+    if label:
+        parts.append(label)
+    return made_name("-".join(parts))
+
+
+def check_label(label: str | None) -> None:
+    """Refuse a label that does not fit into a table.
+
+    Raises:
+        UserError: it is empty, too long, or not one line of printable characters.
+    """
+    if label is not None and not (label.strip() and label.isprintable() and len(label) <= LONGEST_LABEL):
+        raise UserError(f"--label {label!r:.80}: give one line of 1 to {LONGEST_LABEL} printable characters")
+
+
+def _continued(old: RunRecord, new: RunRecord, records: Sequence[Record], retry_errors: bool) -> RunRecord:
+    """The record of the continued run. Another policy may play a run again in which no episode counts."""
+    selected = {key for suite, one in old.suites.items() for key in one.keys(suite)}
+    if strangers := sorted(one.key for one in records if one.key not in selected):
+        raise UserError(
+            f"the ledger of run {old.run!r} has {len(strangers)} episodes that its run.json does not select, such as "
+            f"{strangers[0]}. Take their lines out of episodes.jsonl; `wam-eval merge` puts the episodes of two runs "
+            "together"
+        )
+    if any(one.outcome.counts for one in records):
+        return continued(old, new)
+    if retry_errors:
+        return continued(old.model_copy(update={"policy": new.policy}), new)
+    try:
+        return continued(old, new)
+    except UserError as error:
+        if suite_differences(old, new):
+            raise
+        raise UserError(
+            f"{error}, or play the episodes again with --retry-errors (RETRY=1), because none of them counts yet"
+        ) from error
+
+
+def _missing_files(request: RunRequest, folder: RunFolder, records: Sequence[Record]) -> MissingFiles:
+    """Files of finished episodes of the command that are missing; those that cannot be made again are named."""
+    planned = {episode.key for plan in request.plans for episode in plan.episodes}
+    mine = [record for record in records if record.key in planned]
+    found = find_missing(folder, mine, request.video, request.imagine)
+    if found.lost and request.progress is None:
+        print(
+            f"missing in {folder.path}: {listed(found.lost)}; they are recorded only while an episode is played, and "
+            "the results are valid without them",
+            file=sys.stderr,
+        )
+    return found
+
+
+def _begin(request: RunRequest, folder: RunFolder, record: RunRecord, ledger: Ledger) -> None:
+    """Write the description of the run, and the episodes that cannot be played here."""
+    folder.write(record)
+    _record_not_run(request.plans, ledger)
 
 
 def _check_same_episodes(records: Sequence[Record], planned: Sequence[Episode]) -> None:
@@ -150,8 +231,8 @@ def _play(
     folder: RunFolder,
     record: RunRecord,
     ledger: Ledger,
-    planned: Sequence[Episode],
     missing: Sequence[Episode],
+    files: MissingFiles,
 ) -> None:
     # Imported late: Ray, PyAV and the simulators' hosting take seconds, which a finished run does not need.
     from wam_eval.run.cluster import LocalBackend, RayBackend
@@ -159,16 +240,19 @@ def _play(
     from wam_eval.run.sizing import LARGEST_BATCH
     from wam_eval.run.worker import Result, WorkerPlan
 
+    planned = [episode for suite in request.plans for episode in suite.episodes]
+    restorations = files.restorations
+    asked = [*missing, *(episode for episode in planned if episode.key in restorations)]
     plan = WorkerPlan(
         policy=request.policy,
         arguments=arguments,
         benchmarks={suite.name: suite.benchmark for suite in request.plans},
         protocols={suite.name: suite.protocol for suite in request.plans},
-        instructions=tuple(dict.fromkeys(episode.instruction for episode in missing)),
+        instructions=tuple(dict.fromkeys(episode.instruction for episode in asked)),
         video=request.video,
         imagine=request.imagine,
         logs=str((folder.path / "logs").resolve()),
-        trial=tuple(missing[:LARGEST_BATCH]),
+        trial=tuple(asked[:LARGEST_BATCH]),
         driver=(socket.gethostname(), own_code()[1]),
     )
     played = {episode.key for episode in planned} - {episode.key for episode in missing}
@@ -176,30 +260,41 @@ def _play(
     backend = LocalBackend(request.loaded) if request.loaded else RayBackend()
     reporter = _Reporter(request.progress, len(planned), before, len(missing))
     record.workers.clear()
+    if restorations:
+        reporter.say(f"made again from recorded trajectories, because they are missing: {listed(files.names)}")
 
     def finished(result: Result) -> None:
+        key, restored = result.record.key, restorations.get(result.record.key)
         folder.write_artefacts(result.artefacts)
-        ledger.append(result.record)
-        if result.note:
-            reporter.say(result.note)
-        reporter.add(result.record)
+        if restored is None or result.record.supplements(restored.record):
+            ledger.append(result.record)
+        notes = result.notes
+        if restored and not result.record.outcome.counts:  # the attempts to make its files were lost
+            notes = (*notes, f"files are still missing: {result.record.error}")
+        for note in notes:
+            folder.note_incident(key, result.record.attempt, note)
+            reporter.say(f"{key}: {note}")
+        if restored is None:
+            reporter.add(result.record)
 
     def lost(key: str, number: int, text: str) -> None:
         folder.note_incident(key, number, text)
         reporter.say(f"{key}: attempt {number} lost, played again: {text}")
 
     def started(description: dict[str, Any]) -> None:
+        _check_worker(record, description)
         if description["simulators"] not in {worker["simulators"] for worker in record.workers}:
             reporter.say(description["placement"])
         record.workers.append(description)
         record.policy.cameras = description["cameras"]
-        folder.write(record)
+        _begin(request, folder, record, ledger)
 
     try:
-        size = backend.size(request.workers, request.simulators, request.policy.gpus, len(missing))
-        dispatcher = Dispatcher(backend, plan, size, finished, lost, started)
+        size = backend.size(request.workers, request.simulators, request.policy.gpus, len(asked))
+        limit = request.identical_errors
+        dispatcher = Dispatcher(backend, plan, size, finished, lost, started, restorations, limit)
         try:
-            dispatcher.run(missing)
+            dispatcher.run(asked)
         finally:
             dispatcher.stop()
     except PolicyUnavailable as error:
@@ -212,7 +307,23 @@ def _play(
         backend.close()
 
 
+def _check_worker(record: RunRecord, description: dict[str, Any]) -> None:
+    """Check that a worker has the run's policy, and move what identifies the policy to the run's record.
+
+    Raises:
+        UserError: it has another one than the run before, or than the other workers.
+    """
+    stated = {"facts": description.pop("identity"), "source": description.pop("source")}
+    found = record.policy.differences(record.policy.model_copy(update=stated))
+    if found and (record.workers or record.policy.source != stated["source"]):
+        listing = "\n  ".join(f"{name}: {ours!r} elsewhere, {theirs!r} there" for name, ours, theirs in found)
+        raise UserError(f"the worker on {description['node']} has another policy than the run:\n  {listing}")
+    check_same(record.run, found)
+    record.policy.facts = stated["facts"]
+
+
 def _run_record(request: RunRequest, arguments: dict[str, Any]) -> RunRecord:
+    kind = policy_class(request.policy) if request.loaded is None else type(request.loaded)
     selections = [plan.selection.plain() for plan in request.plans]
     return RunRecord(
         run=request.name,
@@ -223,10 +334,12 @@ def _run_record(request: RunRequest, arguments: dict[str, Any]) -> RunRecord:
             policy=request.policy.policy,
             settings=arguments,
             checkpoint_sha256=checkpoint_digest(request.checkpoint),
+            label=request.label,
+            source=source_digests(kind),
         ),
         suites={plan.name: plan.record() for plan in request.plans},
         selections=[one for i, one in enumerate(selections) if one not in selections[:i]],
-        command=list(request.command),
+        command=[word.encode("utf-8", "backslashreplace").decode() for word in request.command],
         versions={
             "wam_eval": wam_eval.__version__,
             "wam_eval_code": own_code()[1][:12],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wam_eval.config import run_names, runs_folder
+from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.files import write_atomic
-from wam_eval.protocol import Protocol, differences
+from wam_eval.protocol import Protocol, differences, flatten
 from wam_eval.trajectory import trajectory_name
 
 FORMAT = 2
@@ -29,6 +31,11 @@ class PolicyRecord(BaseModel):
         policy: ``module:Class``.
         settings: its settings, the checkpoint included.
         checkpoint_sha256: digest of the checkpoint, if it is a file or a folder.
+        label: the user's own label of the policy's version.
+        source: module -> SHA-256 of its file, for the policy's class and its base classes outside of this package;
+            ``None`` in older runs.
+        facts: facts by which the policy identifies itself, see :meth:`wam_eval.policy.Policy.identity`; ``None`` before
+            a worker has loaded it, and in older runs.
         cameras: cameras that the policy uses, as it declared once a worker had loaded it; ``None`` before that, and in
             runs older than this field.
     """
@@ -40,13 +47,51 @@ class PolicyRecord(BaseModel):
     policy: str
     settings: dict[str, Any]
     checkpoint_sha256: str | None
+    label: str | None = None
+    source: dict[str, str] | None = None
+    facts: dict[str, Any] | None = None
     cameras: list[str] | None = None
 
-    def differences(self, other: PolicyRecord) -> list[str]:
-        """Fields that make it another policy, with both values."""
-        names = ("policy", "settings", "checkpoint_sha256")
-        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
-        return [f"policy.{name}: {then!r} then, {now!r} now" for name, then, now in pairs if then != now]
+    @property
+    def full_title(self) -> str:
+        """Its title with the user's label."""
+        return f"{self.title} ({self.label})" if self.label else self.title
+
+    @property
+    def unidentified(self) -> str:
+        """A note that nothing says which model it is, so that another one would not be noticed; empty if not so."""
+        if self.label or self.facts is None:
+            return ""
+        silent = [name for name, value in self.facts.items() if value in ({}, [], "", None)]
+        checkpoint = self.settings.get("checkpoint")
+        if not silent and (self.facts or self.checkpoint_sha256 or not checkpoint):
+            return ""
+        what = f"policy {' and '.join(silent)}" if silent else f"checkpoint {checkpoint!r}, which is no file here,"
+        return f"The {what} does not identify its model: use --label TEXT (LABEL=) to name it."
+
+    def differences(self, other: PolicyRecord) -> list[tuple[str, Any, Any]]:
+        """Fields that make it another policy: name, this value, the other one's.
+
+        A field that one of the records does not know is not compared. The address of the checkpoint may differ if its
+        content is the same, or the user's label if there is no content to compare.
+        """
+        same_content = self.checkpoint_sha256 == other.checkpoint_sha256
+        may_move = same_content and (self.checkpoint_sha256 or (self.label and self.label == other.label))
+        ours, theirs = self._compared(bool(may_move)), other._compared(bool(may_move))
+        for name in ("source", "facts"):
+            if getattr(self, name) is not None and getattr(other, name) is not None:
+                ours |= flatten(getattr(self, name), f"policy.{name}")
+                theirs |= flatten(getattr(other, name), f"policy.{name}")
+        names = dict.fromkeys([*ours, *theirs])
+        return [(name, ours.get(name), theirs.get(name)) for name in names if ours.get(name) != theirs.get(name)]
+
+    def _compared(self, may_move: bool) -> dict[str, Any]:
+        return {
+            "policy.policy": self.policy,
+            "policy.settings": {k: v for k, v in self.settings.items() if not (may_move and k == "checkpoint")},
+            "policy.checkpoint_sha256": self.checkpoint_sha256,
+            "policy.label": self.label,
+        }
 
 
 class TaskRecord(BaseModel):
@@ -90,6 +135,37 @@ class SuiteRecord(BaseModel):
     base: str = ""
     tasks: dict[int, TaskRecord]
 
+    def keys(self, name: str) -> Iterator[str]:
+        """Keys of the episodes that are planned of the suite.
+
+        Args:
+            name: its name.
+        """
+        for number, task in self.tasks.items():
+            for index in range(task.episodes):
+                yield Episode(name, number, task.condition, index, "", "", 0, 0).key
+
+
+class SourceRecord(BaseModel):
+    """A run that was merged into another one.
+
+    Attributes:
+        run, created, command, versions: as in its ``run.json``.
+        episodes: number of its records that were taken.
+        overlap: number of its records of episodes that count in an earlier source, which were not taken.
+        conflicts: number of these with another outcome.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    created: str
+    command: list[str]
+    versions: dict[str, str]
+    episodes: int
+    overlap: int = 0
+    conflicts: int = 0
+
 
 class RunRecord(BaseModel):
     """``run.json``: the description of a run.
@@ -105,6 +181,7 @@ class RunRecord(BaseModel):
         command: the last command line.
         versions: of this package, its code (beginning of its SHA-256), Python, Ray.
         workers: descriptions of the workers of its last part, with the facts that the policy states about itself.
+        sources: runs that were merged into it, see :mod:`wam_eval.run.merge`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -118,6 +195,7 @@ class RunRecord(BaseModel):
     command: list[str]
     versions: dict[str, str]
     workers: list[dict[str, Any]] = []
+    sources: list[SourceRecord] = []
 
     def suites_of(self, benchmark: str) -> list[str]:
         """Names of the suites of a benchmark."""
@@ -199,7 +277,7 @@ class RunFolder:
         return self.path / trajectory_name(key)
 
     def note_incident(self, key: str, attempt: int, text: str) -> None:
-        """Append to ``incidents.jsonl`` that an attempt was lost to infrastructure and is repeated."""
+        """Append to ``incidents.jsonl`` that an attempt, or a file of it, was lost to infrastructure."""
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "key": key, "attempt": attempt, "what": text}
         with (self.path / "incidents.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -215,21 +293,37 @@ def imagined_name(key: str, suffix: str) -> str:
     return f"imagined/{key}{suffix}"
 
 
+LONGEST_NAME = 200
+"""Bytes of the longest name of a run; file systems allow 255, and names of temporary folders are longer."""
+
+
 def is_name(name: str) -> bool:
     """True if a name can be that of one folder among the runs."""
-    return bool(re.fullmatch(r"[\w.-]+", name) and name.strip("."))
+    return bool(re.fullmatch(r"[\w.-]+", name) and name.strip(".") and len(name.encode()) <= LONGEST_NAME)
+
+
+def made_name(text: str) -> str:
+    """A name of a run made from any text: other characters become ``_``, and a long text ends in its digest."""
+    name = re.sub(r"[^\w.-]+", "_", text)
+    if len(name.encode()) > LONGEST_NAME:
+        digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+        name = name.encode()[: LONGEST_NAME - 50].decode("utf-8", "ignore") + f"-{digest}"
+    return name if name.strip(".") else "_"
 
 
 def check_name(name: str) -> None:
     """Refuse a name that cannot be that of one folder among the runs.
 
     Raises:
-        UserError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is only dots.
+        UserError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, is only dots, or is too long.
     """
     if not is_name(name):
-        raise UserError(f"{name!r} cannot be the name of a run: use letters, digits, '.', '_' and '-'")
+        raise UserError(
+            f"{name!r} cannot be the name of a run: use letters, digits, '.', '_' and '-', at most {LONGEST_NAME} bytes"
+        )
 
 
+ASSETS = "assets"
 OTHER_ASSETS = (
     "The assets changed, or some were added, after the run was started. A run has one set of assets: play the episodes "
     "that did not run for lack of them in a new run. "
@@ -242,34 +336,70 @@ def continued(old: RunRecord, new: RunRecord) -> RunRecord:
     Raises:
         UserError: another policy, checkpoint or protocol; every field that differs is named.
     """
-    faults, hint = old.policy.differences(new.policy), ""
-    for suite in old.suites.keys() & new.suites.keys():
+    check_same(old.run, [*old.policy.differences(new.policy), *suite_differences(old, new)])
+    kept = {name: getattr(old.policy, name) for name in ("cameras", "facts", "source")}
+    unknown_now = {name: value for name, value in kept.items() if getattr(new.policy, name) is None}
+    return new.model_copy(
+        update={
+            "created": old.created,
+            "policy": new.policy.model_copy(update=unknown_now),
+            "suites": joined_suites(old.suites, new.suites),
+            "selections": joined_selections(old, new),
+            "versions": joined_versions(old, new),
+            "sources": old.sources,
+        }
+    )
+
+
+def check_same(run: str, found: Sequence[tuple[str, Any, Any]]) -> None:
+    """Refuse to continue a run in which these fields differ: name, value then, value now.
+
+    Raises:
+        UserError: there are any.
+    """
+    if found:
+        listed = "\n  ".join(f"{name}: {then!r} then, {now!r} now" for name, then, now in found)
+        hint = OTHER_ASSETS if any(name.endswith(ASSETS) for name, _, _ in found) else ""
+        raise UserError(f"run {run!r} was started differently:\n  {listed}\n{hint}Give this one a name: --run NAME")
+
+
+def suite_differences(old: RunRecord, new: RunRecord) -> list[tuple[str, Any, Any]]:
+    """Fields in which the suites that two runs share differ: name, value of each run."""
+    found = []
+    for suite in sorted(old.suites.keys() & new.suites.keys()):
         before, after = old.suites[suite].protocol, new.suites[suite].protocol
-        for field, then, now in differences(before, after):
-            faults.append(f"{suite}: {field}: {then!r} then, {now!r} now")
+        pairs = differences(before, after)
         for name in sorted({*before.unhashed, *after.unhashed}):
             then, now = before.settings.get(name), after.settings.get(name)
             if then and now and then != now:  # the results are the same, but the record would be wrong
-                faults.append(f"{suite}: settings.{name}: {then!r} then, {now!r} now")
+                pairs.append((f"settings.{name}", then, now))
         if before.assets.digest != after.assets.digest:
-            faults += [f"{suite}: then {before.assets.detail}", f"{suite}: now {after.assets.detail}"]
-            hint = OTHER_ASSETS
-    if faults:
-        listed = "\n  ".join(faults)
-        raise UserError(f"run {old.run!r} was started differently:\n  {listed}\n{hint}Give this one a name: --run NAME")
-    suites = dict(old.suites)
-    for name, added in new.suites.items():
-        tasks = dict(old.suites[name].tasks) if name in old.suites else {}
+            pairs.append((ASSETS, before.assets.detail, after.assets.detail))
+        found += [(f"{suite}: {name}", then, now) for name, then, now in pairs]
+    return found
+
+
+def joined_suites(old: dict[str, SuiteRecord], new: dict[str, SuiteRecord]) -> dict[str, SuiteRecord]:
+    """The suites of both, with the larger number of episodes of each task."""
+    suites = dict(old)
+    for name, added in new.items():
+        tasks = dict(old[name].tasks) if name in old else {}
         for index, task in added.tasks.items():
             planned = tasks[index].episodes if index in tasks else 0
             tasks[index] = task.model_copy(update={"episodes": max(task.episodes, planned)})
         suites[name] = added.model_copy(update={"tasks": tasks})
-    cameras = old.policy.cameras if new.policy.cameras is None else new.policy.cameras
-    return new.model_copy(
-        update={
-            "created": old.created,
-            "policy": new.policy.model_copy(update={"cameras": cameras}),
-            "suites": suites,
-            "selections": old.selections + [one for one in new.selections if one not in old.selections],
-        }
-    )
+    return suites
+
+
+def joined_selections(old: RunRecord, new: RunRecord) -> list[dict[str, Any]]:
+    """The selections of both, without repeats."""
+    return old.selections + [one for one in new.selections if one not in old.selections]
+
+
+def joined_versions(old: RunRecord, new: RunRecord) -> dict[str, str]:
+    """The versions of both; two versions of a package are both stated."""
+    joined = {}
+    for name in dict.fromkeys([*old.versions, *new.versions]):
+        known = [one.versions[name].split(" and ") for one in (old, new) if name in one.versions]
+        joined[name] = " and ".join(dict.fromkeys(value for values in known for value in values))
+    return joined

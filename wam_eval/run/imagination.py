@@ -68,6 +68,12 @@ class EpisodeImagination:
         return file.getvalue()
 
 
+def read_imagined(archive: bytes) -> EpisodeImagination:
+    """The content of a file that :meth:`EpisodeImagination.archive` made."""
+    with np.load(io.BytesIO(archive), allow_pickle=False) as content:
+        return EpisodeImagination(content["frames"], content["steps"], int(content["every"]))
+
+
 class ImaginationCollector:
     """A policy that is asked for imagined frames with every answer, and the frames so far.
 

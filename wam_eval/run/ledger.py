@@ -57,6 +57,11 @@ class Record(BaseModel):
     undone: int = 0
     actions: ActionStatistics | None = None
 
+    def supplements(self, other: Record) -> bool:
+        """True if it states the same as another record of the episode, and further measurements."""
+        same = self.model_copy(update={"measured": other.measured}) == other
+        return same and other.measured.items() < self.measured.items()
+
     @classmethod
     def of(cls, episode: Episode, **result: Any) -> Record:
         """The record of an episode."""
@@ -107,7 +112,8 @@ def read_ledger(path: Path) -> LedgerContent:
         if not line.endswith(b"\n"):
             break
         good += len(line)
-        if record.key in records and records[record.key].outcome.counts:
+        earlier = records.get(record.key)
+        if earlier and earlier.outcome.counts and not record.supplements(earlier):
             duplicates.append(record.key)
         records[record.key] = record
     return LedgerContent(list(records.values()), good, duplicates)

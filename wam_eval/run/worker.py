@@ -7,7 +7,7 @@ import platform
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,30 @@ from wam_eval.config import PolicyConfig
 from wam_eval.episode import Episode, Outcome
 from wam_eval.errors import UserError, unknown
 from wam_eval.hosting.package_identity import own_code
-from wam_eval.hosting.process import SimulatorError, SimulatorProcess
+from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.places import problem, redirect_libraries, temporary_place
-from wam_eval.policy import NotSupported, Policy, PolicySpec, make_policy
+from wam_eval.policy import NotSupported, Policy, PolicySpec, make_policy, source_digests
 from wam_eval.protocol import Protocol
+from wam_eval.run.artefacts import VIDEO_OUTCOMES, Restoration
 from wam_eval.run.batching import Batcher
 from wam_eval.run.folder import imagined_name, video_name
-from wam_eval.run.imagination import ImaginationCollector, check_imagines, compare_imagined
+from wam_eval.run.imagination import (
+    EpisodeImagination,
+    ImaginationCollector,
+    check_imagines,
+    compare_imagined,
+    read_imagined,
+)
 from wam_eval.run.ledger import Record
 from wam_eval.run.playback import record_video
 from wam_eval.run.prefetch import Prefetcher
 from wam_eval.run.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.run.sizing import SimulatorCount, WorkerResources, assign_cores, choose_count
 from wam_eval.simulator import SimulatorSpec
-from wam_eval.trajectory import trajectory_name
+from wam_eval.trajectory import Trajectory, trajectory_name
 
-VIDEO_OUTCOMES: Mapping[str, tuple[Outcome, ...]] = {
-    "none": (),
-    "failures": (Outcome.FAILURE,),
-    "all": (Outcome.SUCCESS, Outcome.FAILURE),
-}
-"""Setting of the videos -> outcomes of the episodes that are recorded."""
+FILE_ATTEMPTS = 2
+"""Attempts at a file of an episode, such as its video."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class WorkerPlan:
         benchmarks: elementary suite -> benchmark.
         protocols: elementary suite -> protocol that the run was planned with.
         instructions: instructions of the episodes to be played, each once.
-        video: key of :data:`VIDEO_OUTCOMES`.
+        video: key of :data:`wam_eval.run.artefacts.VIDEO_OUTCOMES`.
         imagine: number of episodes of each task, the first ones, for which imagined frames are requested.
         logs: folder for the simulators' logs, on the worker's machine.
         trial: some of the episodes to be played, to measure how many simulators are best.
@@ -77,12 +80,12 @@ class Result:
     Attributes:
         record: line of the ledger.
         artefacts: files of the episode: path inside the run's folder, content.
-        note: message for the user; empty for none.
+        notes: messages about files that could not be made, or not at once.
     """
 
     record: Record
     artefacts: tuple[tuple[str, bytes], ...] = ()
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Worker:
@@ -115,7 +118,8 @@ class Worker:
             resources: the worker's share of its machine; that of a single simulator by default.
 
         Returns:
-            Description of the worker, with its number of ``simulators``, for the run's record.
+            Description of the worker, with its number of ``simulators``, for the run's record. ``identity`` and
+            ``source`` are what identifies its policy, see :class:`wam_eval.run.folder.PolicyRecord`.
 
         Raises:
             UserError: this machine would use another protocol, the policy does not fit the suites, or it lacks
@@ -135,7 +139,8 @@ class Worker:
         if self._plan.imagine:
             check_imagines(self._plan.policy.title, self._policy.spec)
         self._policy.prepare(self._plan.instructions)
-        facts = dict(self._policy.facts())
+        identity = dict(self._policy.identity())
+        facts = {**identity, **self._policy.facts()}
         self._batcher = Batcher(self._policy, self._logs / "policy.log")
         count = self._choose_count(resources)
         return {
@@ -149,6 +154,8 @@ class Worker:
             "placement": str(count),
             "pinned": list(self._cores),
             "cameras": list(self._policy.spec.cameras),
+            "identity": identity,
+            "source": source_digests(type(self._policy)),
             **({"policy": facts} if facts else {}),
         }
 
@@ -173,27 +180,33 @@ class Worker:
             return _result(episode, attempt, Attempt(Outcome.NOT_RUN, error=printable(reason)))
         except PolicyError as error:
             return _result(episode, attempt, Attempt(Outcome.POLICY_ERROR, error=printable(error)))
-        artefacts: list[tuple[str, bytes]] = []
-        note = ""
-        if (video := self._record_video(episode, simulator, played)) is not None:
-            artefacts.append((video_name(episode.key), video))
+        files = _Files()
+        if played.outcome in VIDEO_OUTCOMES[self._plan.video]:
+            self._record_video(episode, simulator, played.trajectory, files)
         if collector is not None:
-            compared = compare_imagined(
-                collector.collected(),
-                episode,
-                simulator,
-                played.trajectory,
-                self._policy.spec,
-                self._batcher.view,
-                self._control_hz(episode.suite),
-            )
-            played.measured.update(compared.scores)
-            artefacts.append((imagined_name(episode.key, ".npz"), compared.archive))
-            if compared.video:
-                artefacts.append((imagined_name(episode.key, ".mp4"), compared.video))
-            if compared.fault:
-                note = f"{episode.key}: imagined frames are kept, but not compared: {compared.fault}"
-        return _result(episode, attempt, played, artefacts, note)
+            self._compare(episode, simulator, played.trajectory, collector.collected(), files)
+        played.measured.update(files.scores)
+        return _result(episode, attempt, played, files)
+
+    def restore(self, slot: int, episode: Episode, restoration: Restoration) -> Result:
+        """Make missing files of a finished episode from its trajectory.
+
+        Args:
+            slot: number of the simulator.
+            episode: the episode.
+            restoration: its record and trajectory, and the files to make.
+
+        Returns:
+            The files, and the record with the scores of imagined frames.
+        """
+        simulator, files = self._simulator(slot, episode.suite), _Files()
+        if restoration.video:
+            self._record_video(episode, simulator, restoration.trajectory, files)
+        if restoration.imagined is not None:
+            self._compare(episode, simulator, restoration.trajectory, read_imagined(restoration.imagined), files)
+        measured = {**restoration.record.measured, **files.scores}
+        record = restoration.record.model_copy(update={"measured": measured})
+        return Result(record, tuple(files.artefacts), tuple(files.notes))
 
     def close(self) -> None:
         """End the simulators, and the policy unless it belongs to the caller."""
@@ -223,16 +236,41 @@ class Worker:
                 simulator.pin(self._cores[slot])
         return count
 
-    def _record_video(self, episode: Episode, simulator: SimulatorProcess, attempt: Attempt) -> bytes | None:
-        if attempt.outcome not in VIDEO_OUTCOMES[self._plan.video]:
-            return None
+    def _record_video(
+        self, episode: Episode, simulator: SimulatorProcess, trajectory: Trajectory, files: _Files
+    ) -> None:
+        """Record a video. No error is raised, because the episode's result is valid without it."""
         benchmark, protocol = self._plan.benchmarks[episode.suite], self._plan.protocols[episode.suite]
         camera = benchmark.cameras(protocol.settings)[0].name
-        try:
-            hz = self._control_hz(episode.suite)
-            return record_video(episode, simulator, attempt.trajectory, camera, hz)
-        except (SimulatorError, OSError):  # the result is valid without its video; the simulator's log has the reason
-            return None
+        hz = self._control_hz(episode.suite)
+        for _ in range(FILE_ATTEMPTS):
+            try:
+                video = record_video(episode, simulator, trajectory, camera, hz)
+            except Exception as error:
+                files.notes.append(f"its video is missing: {type(error).__name__}: {error}")
+            else:
+                files.artefacts.append((video_name(episode.key), video))
+                return
+
+    def _compare(
+        self,
+        episode: Episode,
+        simulator: SimulatorProcess,
+        trajectory: Trajectory,
+        imagination: EpisodeImagination,
+        files: _Files,
+    ) -> None:
+        """Compare imagined with executed frames. No error is raised either."""
+        spec, hz = self._policy.spec, self._control_hz(episode.suite)
+        for _ in range(FILE_ATTEMPTS):
+            compared = compare_imagined(imagination, episode, simulator, trajectory, spec, self._batcher.view, hz)
+            if not compared.fault:
+                break
+            files.notes.append(f"imagined frames are kept, but not compared: {compared.fault}")
+        files.artefacts.append((imagined_name(episode.key, ".npz"), compared.archive))
+        if compared.video:
+            files.artefacts.append((imagined_name(episode.key, ".mp4"), compared.video))
+        files.scores.update(compared.scores)
 
     def _play(self, episode: Episode, simulator: SimulatorProcess) -> tuple[Attempt, ImaginationCollector | None]:
         """Begin, play, end; again and without other observations if the policy raised at a shared batch."""
@@ -304,10 +342,17 @@ class Worker:
         return self._simulators[slot]
 
 
-def _result(
-    episode: Episode, number: int, attempt: Attempt, artefacts: Sequence[tuple[str, bytes]] = (), note: str = ""
-) -> Result:
-    trajectory = attempt.trajectory
+@dataclass
+class _Files:
+    """Files of an episode that were made after it: paths and contents, scores, and messages about failures."""
+
+    artefacts: list[tuple[str, bytes]] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def _result(episode: Episode, number: int, attempt: Attempt, files: _Files | None = None) -> Result:
+    trajectory, files = attempt.trajectory, files or _Files()
     record = Record.of(
         episode,
         outcome=attempt.outcome,
@@ -321,8 +366,8 @@ def _result(
         actions=attempt.actions,
     )
     if trajectory.steps:
-        artefacts = [*artefacts, (trajectory_name(episode.key), trajectory.to_bytes())]
-    return Result(record, tuple(artefacts), note)
+        files.artefacts.append((trajectory_name(episode.key), trajectory.to_bytes()))
+    return Result(record, tuple(files.artefacts), tuple(files.notes))
 
 
 def _check_own_code(driver: tuple[str, str] | None) -> None:
