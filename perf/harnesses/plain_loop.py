@@ -32,7 +32,8 @@ from perf.harnesses import timers
 from perf.harnesses.dummy import Dummy
 from perf.harnesses.job import Job, free_port, run_all, served
 from wam_eval.benchmarks.libero.package import bddl_file, import_envs, init_states_file, read_init_states
-from wam_eval.policies.remote import pack, resize_with_padding, unpack
+from wam_eval.policies.remote.codec import pack, unpack
+from wam_eval.policies.remote.mapping import resize_with_padding
 
 RENDERED, SENT = 256, 224
 """Height and width of the images in pixels, as rendered and as sent to the policy."""
@@ -63,7 +64,7 @@ def play(job: Job) -> None:
 
 
 def serve(port: int, policy: str) -> None:
-    """Serve the dummy by openpi's websocket protocol, in the encoding of :mod:`wam_eval.policies.remote`.
+    """Serve the dummy by openpi's websocket protocol, in the encoding of :mod:`wam_eval.policies.remote.codec`.
 
     A call of the policy blocks all clients, as in openpi's server, which calls its policy in its event loop.
     """
@@ -157,7 +158,7 @@ def _observation(raw: dict[str, Any], instruction: str) -> dict[str, Any]:
     import robosuite.utils.transform_utils as transforms
 
     images = {
-        key: resize_with_padding(np.ascontiguousarray(raw[camera][::-1, ::-1]), SENT)
+        key: resize_with_padding(np.ascontiguousarray(raw[camera][::-1, ::-1]), SENT, SENT)
         for key, camera in (
             ("observation/image", "agentview_image"),
             ("observation/wrist_image", "robot0_eye_in_hand_image"),

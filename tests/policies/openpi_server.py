@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import numpy as np
-from websockets.http11 import Request
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
@@ -45,7 +48,6 @@ MALFORMED = {
     "torn": GOOD[:-3],
     "no map": msgpack.packb([1, 2]),
     "no actions": msgpack.packb({"action": 1}),
-    "a list": reply([[0.0] * 7]),
     "text": reply(array([["x"]], "<U1")),
     "dates": reply(array([[0]], "<M8[s]")),
     "complex": reply(array([[0]], "<c8")),
@@ -64,35 +66,99 @@ MALFORMED = {
 }
 
 
+@dataclass(frozen=True)
+class Close:
+    """An answer that closes the connection with a code and a reason instead of a reply."""
+
+    code: int
+    reason: str = ""
+
+
 class Server:
     """Answers the n-th request with ``answers[n]``, and all later ones with the last answer.
 
     Args:
-        answers: each is bytes or text to send, ``HANG_UP``, seconds to be silent, or a function of the request.
-        greeting: first message to each client.
+        answers: each is bytes or text to send, ``HANG_UP``, a :class:`Close`, seconds to be silent, or a function of
+            the request that gives one of these.
+        greeting: first message to each client, or a function of the number of the connection that gives it; ``None``
+            for no greeting.
         listener: listening socket; a new one on a free port if ``None``.
+        process_request: looks at the HTTP request before the connection is opened, as in websockets.
+        most: clients that are served at a time; further ones are hung up on.
+        serial: True to answer one request at a time.
+
+    Attributes:
+        requests: all requests, in order of arrival.
+        connections: number of clients that were served so far.
+        threads: number of the connection of each request.
+        busiest: largest number of requests that were answered at the same time.
     """
 
-    def __init__(self, answers: list[Any], greeting: Any = b"\x80", listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        answers: Sequence[Any],
+        greeting: Any = b"\x80",
+        listener: socket.socket | None = None,
+        process_request: Callable[[ServerConnection, Request], Response | None] | None = None,
+        most: int | None = None,
+        serial: bool = False,
+    ) -> None:
         self.answers, self.greeting = answers, greeting
         self.requests: list[dict[Any, Any]] = []
-        self.connections = 0
+        self.threads: list[int] = []
+        self.connections = self.busiest = 0
+        self._answering = 0
+        self._serving: set[ServerConnection] = set()
+        self._most = most
+        self._turn: contextlib.AbstractContextManager[Any] = threading.Lock() if serial else contextlib.nullcontext()
+        self._lock = threading.Lock()
         self._released = threading.Event()
         listener = listener or socket.create_server(("127.0.0.1", 0))
-        self._server = serve(self._handle, sock=listener, compression=None, max_size=None)
+        self._server = serve(
+            self._handle, sock=listener, compression=None, max_size=None, process_request=process_request
+        )
         self.address = f"127.0.0.1:{self._server.socket.getsockname()[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _handle(self, connection: ServerConnection) -> None:
-        self.connections += 1
-        connection.send(self.greeting)
+        with self._lock:
+            if self._most is not None and len(self._serving) >= self._most:
+                connection.close_socket()
+                return
+            self._serving.add(connection)
+            self.connections += 1
+            number = self.connections
+        try:
+            self._answer_all(connection, number)
+        except ConnectionClosed:
+            pass
+        finally:
+            with self._lock:
+                self._serving.discard(connection)
+
+    def _answer_all(self, connection: ServerConnection, number: int) -> None:
+        greeting = self.greeting(number) if callable(self.greeting) else self.greeting
+        if greeting is not None:
+            connection.send(greeting)
         for message in connection:
-            self.requests.append(msgpack.unpackb(message))
-            answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
-            if callable(answer):
-                answer = answer(self.requests[-1])
+            with self._lock:
+                self.requests.append(msgpack.unpackb(message, strict_map_key=False))
+                self.threads.append(number)
+                request, count = self.requests[-1], len(self.requests)
+            with self._turn:
+                with self._lock:
+                    self._answering += 1
+                    self.busiest = max(self.busiest, self._answering)
+                answer = self.answers[min(count, len(self.answers)) - 1]
+                if callable(answer):
+                    answer = answer(request)
+                with self._lock:
+                    self._answering -= 1
             if answer is HANG_UP:
                 connection.close_socket()
+                return
+            if isinstance(answer, Close):
+                connection.close(answer.code, answer.reason)
                 return
             if isinstance(answer, float):
                 self._released.wait(answer)
@@ -103,8 +169,13 @@ class Server:
                 return
 
     def close(self) -> None:
+        """Close the port and all connections, as a server that is killed does."""
         self._released.set()
         self._server.shutdown()
+        with self._lock:
+            serving = list(self._serving)
+        for connection in serving:
+            connection.close_socket()
 
 
 class DeafServer:

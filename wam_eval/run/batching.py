@@ -1,4 +1,7 @@
-"""Batching: one thread answers all waiting observations of many simulators with one call of the policy."""
+"""Batching: one thread answers all waiting observations of many simulators with one call of the policy.
+
+A policy that may be called from several threads answers each observation in a thread of its own instead.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 
 from wam_eval.episode import Episode
 from wam_eval.observation import ActionChunk, Observation, Rollback
-from wam_eval.policy import NotSupported, Policy, PolicyUnavailable
+from wam_eval.policy import EpisodeLost, NotSupported, Policy, PolicyUnavailable
 from wam_eval.run.rollout import PolicyError, SharedBatchError
 
 TIMEOUT_SECONDS = 1800.0
@@ -36,13 +39,13 @@ class _Call:
 
 
 class Batcher:
-    """Calls a policy from a single thread, so that it needs no locks.
+    """Calls a policy from a single thread, so that it needs no locks, or from several if its spec allows that.
 
     A batch contains the observations that are waiting at that moment, up to the policy's largest batch; the thread never
     waits for further ones.
 
     Args:
-        policy: the policy; only this thread calls it from now on.
+        policy: the policy; only these threads call it from now on.
         log: file for the tracebacks of its errors.
     """
 
@@ -52,7 +55,9 @@ class Batcher:
         self._queue: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
-        threading.Thread(target=self._serve, name="policy", daemon=True).start()
+        self._concurrent = policy.spec.concurrent
+        if not self._concurrent:
+            threading.Thread(target=self._serve, name="policy", daemon=True).start()
 
     def begin(self, episode: Episode) -> None:
         """Call :meth:`Policy.begin`. Raises the errors of :meth:`act`, and :class:`NotSupported`."""
@@ -72,13 +77,22 @@ class Batcher:
             PolicyError: the policy raised at this observation.
             NotSupported: it cannot play this episode.
             SharedBatchError: it raised at a batch with further observations; any of them may be the cause.
+            EpisodeLost: the policy has lost its memory of the episode.
             PolicyUnavailable: the policy cannot answer at all.
         """
         answer: ActionChunk | Rollback = self._wait(_Call(observation=observation, alone=alone))
         return answer
 
     def act_together(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
-        """Call :meth:`Policy.act` with exactly this batch. Raises the errors of :meth:`act`."""
+        """Call :meth:`Policy.act` with exactly this batch, or with each of its observations at the same time.
+
+        Raises the errors of :meth:`act`.
+        """
+        if self._concurrent:
+            calls = [_Call(observation=observation) for observation in observations]
+            for call in calls:
+                self._send(call)
+            return [self._result(call) for call in calls]
         answers: list[ActionChunk | Rollback] = self._wait(_Call(function=lambda: self._policy.act(observations)))
         return answers
 
@@ -95,10 +109,20 @@ class Batcher:
                 self._queue.put(_Call())
 
     def _wait(self, call: _Call) -> Any:
+        self._send(call)
+        return self._result(call)
+
+    def _send(self, call: _Call) -> None:
         with self._closing:  # no call may follow the end of the queue, because it would never be answered
             if self._closed:
                 raise PolicyUnavailable("its worker was closed")
-            self._queue.put(call)
+            if self._concurrent:
+                threading.Thread(target=self._answer, args=([call],), name="policy", daemon=True).start()
+            else:
+                self._queue.put(call)
+
+    @staticmethod
+    def _result(call: _Call) -> Any:
         try:
             return call.answer.result(TIMEOUT_SECONDS)
         except TimeoutError:
@@ -118,15 +142,19 @@ class Batcher:
                     batch.append(following)
                 else:
                     left = following
-            try:
-                answers = [first.function()] if first.function else self._ask(batch)
-            except BaseException as error:  # a policy may even call sys.exit(); the thread must go on
-                fault = self._describe(error, len(batch))
-                for call in batch:
-                    call.answer.set_exception(fault)
-            else:
-                for call, answer in zip(batch, answers, strict=True):
-                    call.answer.set_result(answer)
+            self._answer(batch)
+
+    def _answer(self, batch: list[_Call]) -> None:
+        function = batch[0].function
+        try:
+            answers = [function()] if function else self._ask(batch)
+        except BaseException as error:  # a policy may even call sys.exit(); the thread must go on
+            fault = self._describe(error, len(batch))
+            for call in batch:
+                call.answer.set_exception(fault)
+        else:
+            for call, answer in zip(batch, answers, strict=True):
+                call.answer.set_result(answer)
 
     def _ask(self, batch: list[_Call]) -> list[ActionChunk | Rollback]:
         answers = self._policy.act([call.observation for call in batch if call.observation])
@@ -135,7 +163,7 @@ class Batcher:
         return answers
 
     def _describe(self, error: BaseException, batch: int) -> Exception:
-        if isinstance(error, PolicyUnavailable):
+        if isinstance(error, PolicyUnavailable | EpisodeLost):
             return error
         if isinstance(error, NotSupported):  # says something about one episode of the batch
             return SharedBatchError() if batch > 1 else error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wam_eval.episode import Episode
 from wam_eval.hosting.process import SimulatorError, SimulatorProcess
 from wam_eval.observation import Observation, Rollback
-from wam_eval.policy import NotSupported, PolicySpec
+from wam_eval.policy import EpisodeLost, NotSupported, PolicySpec
 from wam_eval.run.batching import Batcher
 from wam_eval.run.rollout import PolicyError, executable
 
@@ -115,6 +115,9 @@ def choose_count(
 ) -> SimulatorCount:
     """The number of simulators: the requested one, else the best one according to a measurement.
 
+    A policy that must not be asked before its first episode is not measured, and no policy gets more simulators than it
+    plays episodes at a time.
+
     Args:
         resources: resources of the worker.
         simulator: starts the first simulator, of the benchmark of the first trial episode.
@@ -125,13 +128,21 @@ def choose_count(
         PolicyUnavailable: the policy cannot answer at all.
     """
     cores = resources.usable_cores()
+    limit = spec.most_episodes or sys.maxsize
+    if (resources.simulators or resources.most) > limit:
+        if resources.simulators or limit == 1:
+            return SimulatorCount(limit, f"the policy plays at most {limit} episode{'s' * (limit > 1)} at a time")
+        resources = replace(resources, most=limit)
     if resources.simulators:
         return SimulatorCount(resources.simulators, "as requested")
     if resources.most == 1:
         return SimulatorCount(1, "one episode to play")
+    if spec.stateful:
+        reason = "one per core, because a policy with memory is not measured before its first episode"
+        return SimulatorCount(min(cores, resources.most), reason)
     try:
         measured = measure(simulator(), batcher, spec, trial[: resources.most], cores)
-    except (NotSupported, PolicyError, SimulatorError) as error:
+    except (NotSupported, PolicyError, EpisodeLost, SimulatorError) as error:
         reason = f"one per core, because the measurement failed: {shorten(str(error), 200)}"
         return SimulatorCount(min(cores, resources.most), reason)
     room = 1 + int(_MEMORY * available_memory() * cores / max(cores, resources.machine_cores) / measured.memory)

@@ -1,0 +1,330 @@
+"""Mapping: observations to requests, and replies to actions, in the layout that a server expects.
+
+A key is one text, such as ``observation/image``, or a list of texts that leads into nested maps, such as ``[images,
+cam_high]``.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Mapping as Map
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from wam_eval.benchmark import ActionSpace
+from wam_eval.episode import Episode
+from wam_eval.errors import UserError
+from wam_eval.observation import ActionChunk, Observation
+from wam_eval.policies.remote.protocol import ReplyError, describe
+from wam_eval.policy import PolicySettings
+
+Key = str | Annotated[list[str], Field(min_length=1)]
+Flip = Literal["none", "vertical", "horizontal", "both"]
+
+FIELDS = ("instruction", "episode", "suite", "task", "task_name", "index", "seed")
+"""Names in braces that a begin or end request may contain."""
+
+
+class CameraMapping(BaseModel):
+    """An image in the request.
+
+    Attributes:
+        key: its key.
+        flip: ``vertical`` exchanges top and bottom, ``horizontal`` left and right, ``both`` rotates by 180 degrees.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Key
+    flip: Flip = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_key(cls, value: Any) -> Any:
+        return {"key": value} if isinstance(value, str | list) else value
+
+
+class GripperMapping(BaseModel):
+    """The gripper convention of a server. Its values become those of the benchmark, values between in proportion.
+
+    Attributes:
+        open, closed: the server's values.
+        index: position of the gripper in the benchmark's actions; all grippers if absent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    open: float
+    closed: float
+    index: int | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> GripperMapping:
+        if self.open == self.closed:
+            raise ValueError("open and closed are the same value")
+        return self
+
+
+class MappingSettings(PolicySettings):
+    """Settings of :class:`Mapping`.
+
+    Attributes:
+        cameras: camera of the benchmark -> key of its image in the request, or a :class:`CameraMapping`.
+        image_size: height and width in pixels of the images that are sent, one number for a square; as rendered if
+            absent.
+        resize: ``pad`` keeps the aspect and adds black bars, ``stretch`` does not.
+        channels: ``last`` for images of shape (height, width, 3), ``first`` for (3, height, width).
+        colors: order of the channels, ``rgb`` or ``bgr``.
+        state_key: key of the proprioception, float32 (d,); not sent if absent.
+        prompt_key: key of the instruction.
+        constants: further keys of the request, with their values.
+        episode_key, step_key, first_key: keys of the episode's key, of its control step, and of a truth value that is
+            true in the first request of an attempt; not sent if absent.
+        actions_key: key of the actions in the reply.
+        action_order: positions in the server's actions of the numbers that the benchmark takes; all in order if absent.
+        action_dim: numbers of an action; those of the benchmark's action space if absent.
+        gripper: the server's gripper convention, or one for each gripper; that of the benchmark if absent.
+    """
+
+    cameras: dict[str, CameraMapping]
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    resize: Literal["pad", "stretch"] = "pad"
+    channels: Literal["last", "first"] = "last"
+    colors: Literal["rgb", "bgr"] = "rgb"
+    state_key: Key | None = None
+    prompt_key: Key
+    constants: dict[str, Any] = Field(default_factory=dict)
+    episode_key: Key | None = None
+    step_key: Key | None = None
+    first_key: Key | None = None
+    actions_key: Key = "actions"
+    action_order: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    action_dim: PositiveInt | None = None
+    gripper: GripperMapping | list[GripperMapping] | None = None
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> MappingSettings:
+        given = [self.state_key, self.prompt_key, self.episode_key, self.step_key, self.first_key]
+        request = copy.deepcopy(self.constants)
+        for key in [*(camera.key for camera in self.cameras.values()), *given]:
+            if key is not None:
+                _put(request, key, True)
+        return self
+
+    @field_validator("action_order")
+    @classmethod
+    def _each_once(cls, order: list[int] | None) -> list[int] | None:
+        if order is not None and len(set(order)) < len(order):
+            raise ValueError("a position is given twice")
+        return order
+
+
+class Mapping:
+    """Converts observations and replies according to its settings."""
+
+    def __init__(self, settings: MappingSettings) -> None:
+        self._settings = settings
+        size = settings.image_size
+        self._size = (size, size) if isinstance(size, int) else size
+        grippers = settings.gripper
+        self._grippers = [grippers] if isinstance(grippers, GripperMapping) else grippers or []
+
+    def check(self, suite: str, space: ActionSpace) -> None:
+        """Check that the grippers exist in the action space of a suite.
+
+        Raises:
+            UserError: they do not.
+        """
+        known = [gripper.index for gripper in space.grippers]
+        for mapping in self._grippers:
+            if not known:
+                raise UserError(f"`gripper` is set, but the actions of {suite} have no gripper: remove it")
+            if mapping.index not in (None, *known):
+                listed = ", ".join(map(str, known))
+                raise UserError(f"gripper: index {mapping.index} is no gripper of {suite}; it has {listed}")
+
+    def request(self, observation: Observation, first: bool = False) -> dict[str, Any]:
+        """The request for an observation.
+
+        Args:
+            first: True for the first one of an attempt.
+        """
+        settings = self._settings
+        request = copy.deepcopy(settings.constants)
+        for name, camera in settings.cameras.items():
+            _put(request, camera.key, self._image(observation.images[name], camera.flip))
+        for key, value in (
+            (settings.state_key, observation.state),
+            (settings.prompt_key, observation.instruction),
+            (settings.episode_key, observation.key),
+            (settings.step_key, observation.step),
+            (settings.first_key, first),
+        ):
+            if key is not None:
+                _put(request, key, value)
+        return request
+
+    def chunk(self, reply: Any, space: ActionSpace | None = None) -> ActionChunk:
+        """The actions in a reply, float32 (n, d), with ``measured["server_infer"]`` in seconds if it reports that.
+
+        Args:
+            space: action space of the benchmark; with ``None``, grippers are not converted.
+
+        Raises:
+            ReplyError: the reply has no actions, or not of the benchmark's length.
+        """
+        actions = self._ordered(self._actions(reply))
+        expected = self._settings.action_dim or (space.dim if space else actions.shape[1])
+        if actions.shape[1] != expected:
+            raise ReplyError(
+                f"its actions have shape {actions.shape}, but an action has {expected} numbers",
+                "If it gives more of them, or in another order, list the positions of the right ones as "
+                "`action_order` in the policy's YAML.",
+            )
+        converted = actions.astype(np.float64)
+        for gripper in space.grippers if space else ():
+            for mapping in self._grippers:
+                if mapping.index in (None, gripper.index):
+                    share = (actions[:, gripper.index] - mapping.open) / (mapping.closed - mapping.open)
+                    converted[:, gripper.index] = gripper.open + share * (gripper.closed - gripper.open)
+        with np.errstate(over="ignore"):  # infinity is refused where the actions are executed
+            return ActionChunk(converted.astype(np.float32), _measured(reply))
+
+    def _image(self, image: NDArray[np.uint8], flip: Flip) -> NDArray[np.uint8]:
+        if flip in ("vertical", "both"):
+            image = image[::-1]
+        if flip in ("horizontal", "both"):
+            image = image[:, ::-1]
+        if self._size and image.shape[:2] != self._size:
+            image = (resize_with_padding if self._settings.resize == "pad" else _stretch)(image, *self._size)
+        if self._settings.colors == "bgr":
+            image = image[:, :, ::-1]
+        return image.transpose(2, 0, 1) if self._settings.channels == "first" else image
+
+    def _actions(self, reply: Any) -> NDArray[Any]:
+        """The actions as an array (n, m) of numbers; a batch of one and a single action are accepted."""
+        key = self._settings.actions_key
+        value = _find(reply, key)
+        name = key if isinstance(key, str) else ".".join(key)
+        if value is None:
+            raise ReplyError(
+                f"its reply has no `{name}`; it is {describe(reply)}",
+                "Set `actions_key` in the policy's YAML to the right key, or to a list of keys if it is nested. Other "
+                "protocols than openpi's are not understood.",
+            )
+        found = f"`{name}` of its reply is {describe(value)}"
+        if isinstance(value, list):
+            try:
+                value = np.asarray(value)
+            except ValueError:
+                raise ReplyError(f"{found}, of unequal lengths", "It must be an array of numbers.") from None
+            found = f"`{name}` of its reply is a list, {describe(value)}"
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            raise ReplyError(found, "It must be an array of numbers.")
+        if value.ndim == 3 and len(value) == 1:
+            value = value[0]
+        if value.ndim == 1:
+            value = value[None]
+        if value.ndim != 2:
+            raise ReplyError(found, "It must have the shape (actions, numbers of an action).")
+        return value
+
+    def _ordered(self, actions: NDArray[Any]) -> NDArray[Any]:
+        order = self._settings.action_order
+        if order is None:
+            return actions
+        if max(order) >= actions.shape[1]:
+            raise ReplyError(
+                f"its actions have shape {actions.shape}, but `action_order` has position {max(order)}",
+                "Positions count from 0.",
+            )
+        return actions[:, order]
+
+
+def fill(message: Any, episode: Episode) -> Any:
+    """A begin or end request with the fields of an episode in place of their names in braces."""
+    values = {name: getattr(episode, name) for name in FIELDS if name != "episode"} | {"episode": episode.key}
+    if isinstance(message, dict):
+        return {name: fill(value, episode) for name, value in message.items()}
+    if isinstance(message, list):
+        return [fill(value, episode) for value in message]
+    if not isinstance(message, str):
+        return message
+    if alone := re.fullmatch(r"\{(\w+)\}", message):  # numbers stay numbers
+        return values[alone[1]]
+    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), message)
+
+
+def check_fields(message: Any) -> None:
+    """Check the names in braces in a begin or end request.
+
+    Raises:
+        ValueError: a name that is no field of an episode.
+    """
+    if isinstance(message, dict | list):
+        for value in message.values() if isinstance(message, dict) else message:
+            check_fields(value)
+    elif isinstance(message, str):
+        for name in re.findall(r"\{(\w+)\}", message):
+            if name not in FIELDS:
+                raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{known}}}' for known in FIELDS)}")
+
+
+def resize_with_padding(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Fit an image into a rectangle as openpi's client does: aspect kept, bilinear, black bars.
+
+    Args:
+        image: uint8 (H, W, 3).
+        height, width: of the result.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    ratio = max(image.shape[0] / height, image.shape[1] / width)
+    rows, columns = max(1, int(image.shape[0] / ratio)), max(1, int(image.shape[1] / ratio))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    padded = np.zeros((height, width, 3), np.uint8)
+    padded[top : top + rows, left : left + columns] = _stretch(image, rows, columns)
+    return padded
+
+
+def _stretch(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _put(request: dict[str, Any], key: Key, value: Any) -> None:
+    """Add a value to a request.
+
+    Raises:
+        ValueError: the request has the key already.
+    """
+    *outer, last = [key] if isinstance(key, str) else key
+    for name in outer:
+        request = request.setdefault(name, {})
+        if not isinstance(request, dict):
+            raise ValueError(f"the key {name!r} is used for a value and for a map")
+    if last in request:
+        raise ValueError(f"the key {key!r} is used twice")
+    request[last] = value
+
+
+def _find(reply: Any, key: Key) -> Any:
+    """The value under a key; ``None`` if there is none."""
+    for name in [key] if isinstance(key, str) else key:
+        if not isinstance(reply, dict):
+            return None
+        reply = reply.get(name)
+    return reply
+
+
+def _measured(reply: Any) -> Map[str, float]:
+    timing = reply.get("server_timing") if isinstance(reply, dict) else None
+    spent = timing.get("infer_ms") if isinstance(timing, dict) else None
+    if isinstance(spent, int | float) and math.isfinite(spent):
+        return {"server_infer": spent / 1000.0}
+    return {}

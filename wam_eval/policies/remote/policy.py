@@ -1,0 +1,320 @@
+"""The policy that asks a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, TypeVar
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from wam_eval.episode import Episode
+from wam_eval.errors import UserError
+from wam_eval.observation import ActionChunk, Observation, Rollback
+from wam_eval.policies.remote.codec import pack
+from wam_eval.policies.remote.connections import Connections
+from wam_eval.policies.remote.mapping import Mapping as RequestMapping
+from wam_eval.policies.remote.mapping import MappingSettings, check_fields, fill
+from wam_eval.policies.remote.protocol import RemoteError, ReplyError, read_reply, stated_error
+from wam_eval.policies.remote.transport import (
+    Connection,
+    Endpoint,
+    Fault,
+    TransportError,
+    check_headers,
+    check_variables,
+    server_uri,
+)
+from wam_eval.policy import EpisodeLost, Policy, PolicySpec, PolicyUnavailable
+
+ATTEMPTS = 3
+"""Attempts at a request before it, or the server, counts as failed."""
+CONNECT_SECONDS = 30.0
+"""Time for which an unreachable server is tried, because it may be starting."""
+PAUSE, LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between attempts; doubled every time, up to the longest pause."""
+
+Result = TypeVar("Result")
+
+
+class RemoteSettings(MappingSettings):
+    """Settings of :class:`Remote`, with those of the mapping.
+
+    Attributes:
+        checkpoint: the server's address: ``host:port``, ``ws://host:port`` or ``wss://host:port``.
+        execute: actions of a chunk that are executed before the server is asked again.
+        timeout: seconds to wait for an answer.
+        headers: HTTP headers of the connection; ``${NAME}`` stands for the value of an environment variable.
+        greeting: False if the server does not begin with a map of metadata.
+        ignored_metadata: keys of the metadata that say nothing about the policy, such as the time of the start.
+        connections: largest number of connections at a time, for each worker; as many as simulators wait if absent.
+        stateful: True if an answer depends on earlier requests. Each episode then has a connection of its own. By
+            default it is true if the server is told about episodes: with ``begin``, ``end``, ``episode_key`` or
+            ``first_key``.
+        begin, end: requests at the begin and the end of an episode, whose replies are awaited; none if absent. Texts
+            may contain the fields of the episode, see :data:`wam_eval.policies.remote.mapping.FIELDS`.
+    """
+
+    checkpoint: str
+    execute: PositiveInt
+    timeout: PositiveFloat
+    headers: dict[str, str] = Field(default_factory=dict)
+    greeting: bool = True
+    ignored_metadata: list[str] = Field(default_factory=list)
+    connections: PositiveInt | None = None
+    stateful: bool | None = None
+    begin: dict[str, Any] | None = None
+    end: dict[str, Any] | None = None
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        try:
+            server_uri(address)
+        except UserError as error:
+            raise PydanticCustomError("secret", "{text}", {"text": str(error)}) from None
+        return address
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        try:
+            check_headers(headers)
+        except ValueError as error:
+            raise PydanticCustomError("secret", "{text}", {"text": str(error)}) from None
+        return headers
+
+    @field_validator("begin", "end")
+    @classmethod
+    def _fields(cls, message: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_fields(message)
+        return message
+
+    @model_validator(mode="after")
+    def _variables(self) -> Self:
+        try:
+            check_variables([self.checkpoint, *self.headers.values()])
+        except ValueError as error:
+            raise PydanticCustomError("secret", "{text}", {"text": str(error)}) from None
+        return self
+
+    @property
+    def has_memory(self) -> bool:
+        """True if an answer depends on earlier requests."""
+        told = (self.begin, self.end, self.episode_key, self.first_key)
+        return self.stateful if self.stateful is not None else any(one is not None for one in told)
+
+
+class Remote(Policy):
+    """Asks a server that speaks openpi's protocol.
+
+    Several threads may ask at once, each over a connection of its own if the server serves several. Connections are
+    used for any episode, and a request whose connection breaks is sent again. A server with memory gets a connection
+    for each episode instead, and nothing is sent to it twice.
+    """
+
+    Settings = RemoteSettings
+
+    def __init__(self, settings: RemoteSettings) -> None:
+        self.spec = PolicySpec(
+            cameras=tuple(settings.cameras),
+            action_dim=settings.action_dim,
+            execute=settings.execute,
+            stateful=settings.has_memory,
+            concurrent=True,
+        )
+        self._settings = settings
+        self._uri = server_uri(settings.checkpoint)
+        self._mapping = RequestMapping(settings)
+        self._endpoint = Endpoint(self._uri, settings.headers, settings.timeout)
+        self._connections = Connections(
+            self._endpoint, settings.greeting, settings.ignored_metadata, settings.connections
+        )
+        self._lock = threading.Lock()
+        self._episodes: dict[str, Episode] = {}
+        self._own: dict[str, Connection] = {}  # of the episodes, if the server has memory
+        self._asked: set[str] = set()
+        self._answered = False
+        self._closed = threading.Event()
+
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """Contact the server, so that its metadata are known.
+
+        Raises:
+            UserError: a suite has no such gripper.
+            PolicyUnavailable: the server cannot be reached, or speaks another protocol.
+        """
+        for suite, space in self.action_spaces.items():
+            self._mapping.check(suite, space)
+        self._persist(self._connections.greet)
+        if self.spec.stateful:
+            self._connections.drop_idle()
+            self.spec = replace(self.spec, most_episodes=self._connections.most)
+
+    def identity(self) -> Mapping[str, Any]:
+        """The metadata of the server's greeting, as ``server``."""
+        return {"server": self._connections.metadata or {}}
+
+    def begin(self, episode: Episode) -> None:
+        """Open the episode's connection, if the server has memory, and send the begin request.
+
+        Raises:
+            RemoteError: the server failed at it.
+            EpisodeLost: the connection broke.
+            PolicyUnavailable: the server cannot be reached.
+        """
+        self.end(episode.key)
+        with self._lock:
+            self._episodes[episode.key] = episode
+        if self.spec.stateful:
+            self._own_connection(episode.key)
+        if self._settings.begin is not None:
+            self._tell(episode.key, fill(self._settings.begin, episode))
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
+        """Ask the server, one observation after the other.
+
+        Returns:
+            Chunks, float32 (n, d) as the server chose; ``measured["server_infer"]`` in seconds if it reports
+                that.
+
+        Raises:
+            RemoteError: the server failed at one of these observations.
+            EpisodeLost: the connection of an episode broke, at a server with memory.
+            PolicyUnavailable: the server cannot be reached, does not answer, or speaks another protocol.
+        """
+        return [self._ask(observation) for observation in observations]
+
+    def end(self, key: str) -> None:
+        """Send the end request, and close the episode's connection.
+
+        Failures are ignored, because the episode is over; the next request meets and reports them.
+        """
+        with self._lock:
+            episode = self._episodes.pop(key, None)
+            self._asked.discard(key)
+        try:
+            if episode and self._settings.end is not None and (not self.spec.stateful or key in self._own):
+                self._tell(key, fill(self._settings.end, episode))
+        except (RemoteError, EpisodeLost, PolicyUnavailable):
+            pass
+        self._forget_connection(key)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._closed.set()
+        self._connections.close()
+
+    def _ask(self, observation: Observation) -> ActionChunk:
+        with self._lock:
+            first = observation.key not in self._asked
+            self._asked.add(observation.key)
+        reply = self._exchange(observation.key, pack(self._mapping.request(observation, first)))
+        try:
+            chunk = self._mapping.chunk(reply, self.action_spaces.get(observation.suite))
+        except ReplyError as error:
+            raise self._misfit(error, reply) from None
+        self._answered = True
+        return chunk
+
+    def _tell(self, key: str, message: dict[str, Any]) -> None:
+        reply = self._exchange(key, pack(message))
+        if error := stated_error(reply):
+            raise RemoteError(self._endpoint.redact(error))
+
+    def _exchange(self, key: str, request: bytes) -> Any:
+        """Send a request over the episode's own connection, or over any, and decode the reply."""
+        try:
+            if self.spec.stateful:
+                return read_reply(self._exchange_once(key, request))
+            return self._persist(lambda: self._exchange_anywhere(request))
+        except ReplyError as error:
+            raise self._misfit(error) from None
+
+    def _exchange_anywhere(self, request: bytes) -> Any:
+        with self._connections.borrow() as connection:
+            connection.send(request)
+            message = connection.receive()
+            if isinstance(message, str):  # openpi's server hangs up after a traceback
+                return read_reply(message)
+        return read_reply(message)
+
+    def _exchange_once(self, key: str, request: bytes) -> bytes | str:
+        connection = self._own_connection(key)
+        try:
+            connection.send(request)
+            return connection.receive()
+        except TransportError as error:
+            self._forget_connection(key)
+            self._check_open()
+            if error.fault is Fault.REFUSED:
+                raise self._unavailable(error) from error
+            if error.fault is Fault.FAILED:
+                raise RemoteError(error.what) from error
+            raise EpisodeLost(
+                f"the policy server at {self._uri} lost its memory of the episode: {error.what}. {error.advice}"
+            ) from error
+
+    def _own_connection(self, key: str) -> Connection:
+        with self._lock:
+            connection = self._own.get(key)
+        if connection is None:
+            connection = self._persist(self._connections.open)
+            with self._lock:
+                self._own[key] = connection
+        return connection
+
+    def _forget_connection(self, key: str) -> None:
+        with self._lock:
+            connection = self._own.pop(key, None)
+        if connection:
+            self._connections.discard(connection)
+
+    def _persist(self, attempt: Callable[[], Result]) -> Result:
+        """Attempt something until it works, as long as trying again can help.
+
+        Raises:
+            RemoteError: connections can be made, but the server breaks them at this request.
+            PolicyUnavailable: the server cannot be reached, or does not answer.
+        """
+        start, attempts, lost, silent = time.monotonic(), 0, 0, 0
+        while True:
+            attempts += 1
+            try:
+                return attempt()
+            except TransportError as error:
+                self._check_open()
+                if error.fault is Fault.FAILED:
+                    raise RemoteError(error.what) from error
+                if error.fault is Fault.LOST:
+                    lost += 1
+                    start = time.monotonic()  # from now on, it may be starting again
+                silent += error.fault is Fault.SILENT
+                if lost >= ATTEMPTS:
+                    raise RemoteError(f"{error.what}, at each of {lost} attempts") from error
+                seconds = time.monotonic() - start
+                gone = error.fault is Fault.UNREACHABLE and attempts >= ATTEMPTS and seconds >= CONNECT_SECONDS
+                if error.fault is Fault.REFUSED or silent >= ATTEMPTS or gone:
+                    raise self._unavailable(error, attempts, seconds) from error
+                pause = max(min(PAUSE * 2 ** (attempts - 1), LONGEST_PAUSE), error.pause)
+            self._closed.wait(pause)
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise PolicyUnavailable("its connections were closed")
+
+    def _unavailable(self, error: TransportError, attempts: int = 1, seconds: float = 0.0) -> PolicyUnavailable:
+        tried = f" (attempt {attempts}, after {seconds:.0f} s)" if attempts > 1 else ""
+        return PolicyUnavailable(f"the policy server at {self._uri}: {error.what}{tried}. {error.advice}")
+
+    def _misfit(self, error: ReplyError, reply: Any = None) -> Exception:
+        """The failure in a reply without usable actions: of the request, or of the whole server if none was usable."""
+        stated = stated_error(reply)
+        text = self._endpoint.redact(stated or str(error))
+        if stated or self._answered:
+            return RemoteError(text)
+        return PolicyUnavailable(f"the policy server at {self._uri}: {text}")
