@@ -1,0 +1,247 @@
+"""ImageWAM on Ovis-U1: the network, and its order of tokens: text and state, generated image, observed image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
+from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
+from wam_eval.models.nn.transformer import KeyValue, Rotation, grid_rotation
+from wam_eval.models.ovis.transformer import (
+    JOINT,
+    OWN,
+    ActionTransformer,
+    Condition,
+    ImageTransformer,
+    YakSizes,
+    double_blocks,
+    single_blocks,
+)
+
+TARGET_TIME, REFERENCE_TIME, ACTION_TIME = 0, 1, 2
+"""Positions of the generated image, of the observed image and of actions on the time axis."""
+
+
+@dataclass(frozen=True)
+class OvisConfig:
+    """Sizes of a model.
+
+    Attributes:
+        state_dim, action_dim: numbers of the robot's state and of an action.
+        sizes: of the image transformer and of the action expert.
+    """
+
+    state_dim: int
+    action_dim: int
+    sizes: YakSizes
+
+    @classmethod
+    def of_size(cls, size: Literal["full", "tiny"], state_dim: int, action_dim: int) -> OvisConfig:
+        """ImageWAM on Ovis-U1, or a tiny model."""
+        sizes = YakSizes()
+        if size == "tiny":
+            sizes = YakSizes(dim=32, heads=2, double=2, single=2, text_dim=32, axes=(4, 6, 6))
+        return cls(state_dim, action_dim, sizes)
+
+
+@dataclass(frozen=True)
+class OvisPrefix(Prefix):
+    """The prefix after one run of the editing model.
+
+    Attributes:
+        own: keys and values (B, N, dim) of the attention among images, of each double block.
+    """
+
+    own: Sequence[KeyValue]
+
+
+class _Time(NamedTuple):
+    """The embedded time, and the modulations of images or actions in each double and in each single block."""
+
+    embedded: Tensor
+    double: Sequence[Sequence[Tensor]]
+    single: Sequence[Sequence[Tensor]]
+
+
+class ImageExpert(nn.Module):
+    """The image transformer, under the name that it has in the official checkpoint."""
+
+    def __init__(self, sizes: YakSizes) -> None:
+        super().__init__()
+        self.transformer = ImageTransformer(sizes)
+
+
+class OvisBackbone(Backbone):
+    """The network.
+
+    The state dict has the keys of the official checkpoint (``mixtures.video.transformer.…``, ``mixtures.action.…`` and
+    ``proprio_encoder.…``) without the second names that this gives to the blocks of the image transformer.
+
+    Args:
+        config: sizes of the model.
+    """
+
+    def __init__(self, config: OvisConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mixtures = nn.ModuleDict(
+            {"video": ImageExpert(config.sizes), "action": ActionTransformer(config.sizes, config.action_dim)}
+        )
+        self.proprio_encoder = nn.Linear(config.state_dim, config.sizes.text_dim)
+        self._rotation = lru_cache(maxsize=16)(self._new_rotation)
+
+    @property
+    def image(self) -> ImageTransformer:
+        """The image transformer."""
+        expert = self.mixtures["video"]
+        assert isinstance(expert, ImageExpert)
+        return expert.transformer
+
+    @property
+    def action(self) -> ActionTransformer:
+        """The action expert."""
+        expert = self.mixtures["action"]
+        assert isinstance(expert, ActionTransformer)
+        return expert
+
+    @property
+    def action_dim(self) -> int:
+        """Numbers of an action."""
+        return self.config.action_dim
+
+    def prefill(self, inputs: Inputs) -> OvisPrefix:
+        """Run text, state and observed image once, at time 0."""
+        text, summary, valid = self._text(inputs)
+        image = self.image.img_in(inputs.reference)
+        rotation = self._rotation(REFERENCE_TIME, *inputs.grid)
+        mask = torch.cat([valid, valid.new_ones(image.shape[:2])], dim=1)[:, None, None]
+        square = mask.expand(-1, -1, mask.shape[-1], -1)
+        images = mask.new_ones(1, 1, image.shape[1], image.shape[1])
+        embedded = self._image_time(inputs.reference.new_zeros(1), summary)
+        cache, own, _ = self._run_image(text, image, embedded, rotation, square, images, cached=True)
+        return OvisPrefix(cache, mask, slice(text.shape[1], mask.shape[-1]), own)
+
+    def action_time(self, timestep: Tensor) -> _Time:
+        """Embedded time and modulations of the action expert."""
+        expert = self.action
+        embedded = expert.time_in.of_time(timestep / TRAIN_TIMESTEPS)
+        double = [block.img_mod(embedded) for block in double_blocks(expert)]
+        return _Time(embedded, double, [block.modulation(embedded) for block in single_blocks(expert)])
+
+    def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix) -> Tensor:
+        """Run the action expert on noisy actions (B, horizon, action_dim)."""
+        assert isinstance(prefix, OvisPrefix)
+        expert, horizon = self.action, actions.shape[1]
+        rotation = self._rotation(ACTION_TIME, horizon, 1)
+        mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
+        images = mask.new_ones(1, 1, horizon, prefix.own[0].key.shape[1] + horizon)
+        x = expert.action_encoder(actions)
+        double = double_blocks(expert)
+        for block, modulation, past, own in zip(double, time.double, prefix.cache, prefix.own, strict=False):
+            (added,), _ = self.run((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
+            (x,), _ = self.run((block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask)
+        single = zip(single_blocks(expert), time.single, prefix.cache[len(double) :], strict=True)
+        for shared, modulation, past in single:
+            (x,), _ = self.run((shared,), (x,), (Condition(modulation, rotation),), past, mask)
+        velocity: Tensor = expert.head(x, time.embedded)
+        return velocity
+
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+        """Run the image transformer on all tokens, the generated image before the observed one.
+
+        As in the official code, all tokens attend to each other here, and the prefix has the image's time; only padding
+        is masked, which the official code does not have here.
+        """
+        text, summary, valid = self._text(inputs)
+        image = self.image.img_in(torch.cat([target, inputs.reference], dim=1))
+        rotations = self._rotation(TARGET_TIME, *inputs.grid), self._rotation(REFERENCE_TIME, *inputs.grid)
+        rotation = Rotation(*(torch.cat(parts) for parts in zip(*rotations, strict=True)))
+        mask = None
+        if len(text) > 1:
+            mask = torch.cat([valid, valid.new_ones(image.shape[:2])], dim=1)[:, None, None]
+            mask = mask.expand(-1, -1, mask.shape[-1], -1)
+        embedded = self._image_time(timestep / TRAIN_TIMESTEPS, summary)
+        _, _, x = self._run_image(text, image, embedded, rotation, mask, None, cached=False)
+        velocity: Tensor = self.image.final_layer(x[:, text.shape[1] :], embedded)
+        return velocity[:, : target.shape[1]]
+
+    def _text(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Refined tokens of text and state (B, L + 1, dim), their summary (B, dim), which are valid (B, L + 1)."""
+        text = inputs.text
+        single = len(text) == 1
+        if single:  # A single text needs no padding, and the official code has none.
+            text = text[:, : int(inputs.lengths[0])]
+        rows = torch.arange(len(text), device=text.device)
+        context = pad(text, (0, 0, 0, 1)).index_put((rows, inputs.lengths), self.proprio_encoder(inputs.states))
+        valid = torch.arange(context.shape[1], device=text.device) <= inputs.lengths[:, None]
+        refined, summary = self.image.txt_in(context, None if single else valid)
+        return refined, summary, valid
+
+    def _image_time(self, time: Tensor, summary: Tensor) -> Tensor:
+        """The embedded time with the summary of the text, (B, dim)."""
+        image = self.image
+        embedded: Tensor = image.time_in.of_time(time) + image.vector_in(summary)
+        return embedded
+
+    def _run_image(
+        self,
+        text: Tensor,
+        image: Tensor,
+        embedded: Tensor,
+        rotation: Rotation,
+        mask: Tensor | None,
+        images: Tensor | None,
+        *,
+        cached: bool,
+    ) -> tuple[list[KeyValue], list[KeyValue], Tensor]:
+        """Run the image transformer.
+
+        Args:
+            text, image: tokens.
+            embedded: time.
+            rotation: positions of the images' tokens.
+            mask, images: masks of the joint attention, and of the attention among images.
+            cached: True to leave out the end of the last layer.
+
+        Returns:
+            Keys and values of all layers; of the attentions among images; all tokens after the last layer.
+        """
+        unmoved = _unrotated(text.shape[1], rotation)
+        cache, owns = [], []
+        for block in double_blocks(self.image):
+            modulation = block.img_mod(embedded)
+            (added,), own = self.run((block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images)
+            conditions = Condition(block.txt_mod(embedded), unmoved), Condition(modulation[JOINT], rotation, added)
+            (text, image), joint = self.run((block.text, block.image), (text, image), conditions, None, mask)
+            cache.append(joint)
+            owns.append(own)
+        x = torch.cat([text, image], dim=1)
+        whole = Rotation(*(torch.cat(parts) for parts in zip(unmoved, rotation, strict=True)))
+        *layers, last = single_blocks(self.image)
+        for shared in layers:
+            (x,), joint = self.run((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
+            cache.append(joint)
+        condition = Condition(last.modulation(embedded), whole)
+        if cached:
+            return [*cache, last.project(x, condition).own], owns, x
+        (x,), joint = self.run((last,), (x,), (condition,), None, mask)
+        return [*cache, joint], owns, x
+
+    def _new_rotation(self, time: int, height: int, width: int) -> Rotation:
+        """Rotation of the tokens of an image at a time, row by row. It is kept, because CUDA graphs refer to it."""
+        rotation = grid_rotation(self.config.sizes.axes, (time + 1, height, width))
+        own = Rotation(*(part[-height * width :].float() for part in rotation))
+        return own.to(self.device)
+
+
+def _unrotated(count: int, like: Rotation) -> Rotation:
+    """The rotation of a text, which turns nothing."""
+    shape = count, *like.cos.shape[1:]
+    return Rotation(like.cos.new_ones(shape), like.sin.new_zeros(shape))

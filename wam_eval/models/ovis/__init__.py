@@ -1,0 +1,1 @@
+"""Ovis-U1's transformer and its encoders."""
