@@ -175,7 +175,7 @@ def test_a_worker_is_killed(case: Case, ray_cluster: str, start: Start, undistur
     driver = start(case)
     driver.wait_for_lines(1)
     simulators = processes("wam_eval.hosting.child")
-    (worker,) = processes("ray::Worker")
+    (worker,) = processes("ray::RayWorker")
     worker.kill()
     assert "attempt 1 lost, played again: a worker died" in driver.finish()
     assert psutil.wait_procs(simulators, timeout=10)[1] == []
@@ -187,7 +187,7 @@ def test_the_driver_is_killed(case: Case, ray_cluster: str, start: Start, undist
     """The workers and simulators end with it, and the same command continues the run."""
     driver = start(case)
     driver.wait_for_lines(2)
-    others = processes("wam_eval.hosting.child") + processes("ray::Worker")
+    others = processes("wam_eval.hosting.child") + processes("ray::RayWorker")
     driver.process.kill()
     driver.process.wait()
     assert psutil.wait_procs(others, timeout=30)[1] == []
