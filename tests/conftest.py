@@ -24,7 +24,10 @@ settings.load_profile("fast")
 # Ray's workers and the simulator processes import tests.toy.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 # Tests with a cache of their own would compile robosuite's functions again, which takes seconds for each simulator.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(places.cache_folder("libraries") / "numba"))
+if "NUMBA_CACHE_DIR" not in os.environ:
+    NUMBA_CACHE = places.cache_folder("libraries") / "numba"
+    NUMBA_CACHE.mkdir(parents=True, exist_ok=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(NUMBA_CACHE)
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def unwritable(what: str, folder: Path, error: OSError) -> UserError:
     """
     if error.errno == errno.ENAMETOOLONG:
         return UserError(
-            f"{what} {_short(folder)}: the name is longer than its file system allows: choose a shorter one"
+            f"{what}, {_short(folder)}: the name is longer than its file system allows: choose a shorter one"
         )
     return UserError(
         f"{what} {folder} cannot be written: {reason(error)} ({file_system(folder)}). {REMEDY}; `wam-eval doctor` "
@@ -396,12 +396,9 @@ def _registered_home() -> str:
 def home_problem() -> str:
     """Reason why files cannot be written to the user's home; empty if they can."""
     home = user_home()
-    return _problem_of(home) if home else "there is none"
-
-
-@cache
-def _problem_of(folder: Path) -> str:
-    return problem(folder)
+    if home is None:
+        return "there is none"
+    return "" if os.access(home, os.W_OK | os.X_OK) else "it cannot be written"
 
 
 def _user_cache() -> Path:
@@ -431,9 +428,9 @@ def _library_variables(folder: Path) -> dict[str, str]:
 
 
 def _is_usable(variable: str) -> bool:
-    """True if a variable names a folder of the user that can be written."""
-    given = os.environ.get(variable)
-    return bool(given) and not _problem_of(Path(str(given)))
+    """True if a variable names an existing folder that can be written; it is the user's own choice then."""
+    given = Path(os.environ.get(variable) or "/dev/null")
+    return given.is_dir() and os.access(given, os.W_OK | os.X_OK)
 
 
 def _created(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,6 +73,72 @@ def test_only_the_users_choice_is_tried(attempts: Attempts, monkeypatch: pytest.
     with pytest.raises(RendererError, match="Unset MUJOCO_GL"):
         choose_renderer()
     assert order == ["egl"]
+
+
+@pytest.fixture
+def renders_without(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """Variables that must not be set for EGL to render, in place of this machine's."""
+    bad: set[str] = set()
+
+    def attempt(name: str, variables: Sequence[str]) -> Renderer:
+        if name != "egl" or any(variable in os.environ and variable not in variables for variable in bad):
+            raise RendererError(f"{name}: no")
+        return Renderer("egl", "NVIDIA H100", gpu=True)
+
+    for name in opengl.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(opengl, "_try_without", attempt)
+    monkeypatch.setattr(opengl, "list_devices", lambda: (Device(0, "NVIDIA H100"), Device(1, "")))
+    attempts[0].update(egl="no device", osmesa=SOFTWARE)
+    yield bad
+
+
+def test_settings_of_another_machine_are_named_with_their_values(
+    renders_without: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renders_without |= {"MUJOCO_EGL_DEVICE_ID", "GALLIUM_DRIVER"}
+    monkeypatch.setenv("GALLIUM_DRIVER", "zink")
+    monkeypatch.setenv("DISPLAY", ":7")
+    with pytest.raises(RendererError) as caught:
+        choose_renderer()
+    text = str(caught.value)
+    assert "with GALLIUM_DRIVER=zink:\n  egl: no device" in text and "apt-get" not in text
+    assert text.endswith("Unset GALLIUM_DRIVER: MuJoCo renders with egl on GPU: NVIDIA H100 without it")
+    choose_renderer.cache_clear()
+    monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", "7")
+    with pytest.raises(RendererError) as caught:
+        choose_renderer()
+    assert "with MUJOCO_EGL_DEVICE_ID=7 and GALLIUM_DRIVER=zink:" in str(caught.value)
+    assert "the EGL devices of this machine are 0 (NVIDIA H100), 1 (does not render), and are chosen by trial" in str(
+        caught.value
+    )
+
+
+def test_settings_that_change_nothing_are_not_blamed(
+    renders_without: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renders_without |= {"PATH"}
+    monkeypatch.setenv("DISPLAY", ":7")
+    assert choose_renderer() == SOFTWARE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "value"), [("MUJOCO_EGL_DEVICE_ID", "99"), ("__EGL_VENDOR_LIBRARY_FILENAMES", "/absent.json")]
+)
+def test_advice_fits_this_machine(variable: str, value: str) -> None:
+    command = [sys.executable, "-m", "wam_eval.hosting.opengl"]
+    if not subprocess.run(command, capture_output=True, text=True).stdout.startswith("egl"):
+        pytest.skip("EGL does not render here")
+    done = subprocess.run(command, env={**os.environ, variable: value}, capture_output=True, text=True)
+    assert f"MuJoCo cannot render with {variable}={value}" in done.stdout and f"Unset {variable}" in done.stdout
+
+
+@pytest.mark.parametrize("platform", ["glx", "osmesa"])
+def test_a_platform_of_another_renderer_reaches_no_simulator(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setenv("PYOPENGL_PLATFORM", platform)
+    monkeypatch.setattr(opengl, "try_in_process", lambda *_: ["Mesa", "llvmpipe"])
+    assert try_renderer("egl").environment == {"MUJOCO_GL": "egl", "PYOPENGL_PLATFORM": "egl"}
 
 
 def test_a_renderer_that_needs_a_display_is_refused(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,32 @@ def simulator(tmp_path: Path) -> Iterator[SimulatorProcess]:
 # Calls
 
 
+def environment_of(process: SimulatorProcess) -> dict[str, str]:
+    lines = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    return dict(line.decode().split("=", 1) for line in lines if b"=" in line)
+
+
+def test_a_process_has_a_temporary_folder_of_its_own_until_it_ends(simulator: SimulatorProcess) -> None:
+    simulator.load(episode(), Request())
+    first = Path(environment_of(simulator)["TMPDIR"])
+    assert first.is_dir() and simulator.pid is not None
+    os.kill(simulator.pid, signal.SIGKILL)
+    with pytest.raises(SimulatorError):
+        simulator.load(episode(), Request())
+    assert not first.exists()
+    simulator.load(episode(), Request())
+    second = Path(environment_of(simulator)["TMPDIR"])
+    simulator.close()
+    assert second != first and not second.exists()
+
+
+def test_a_simulator_writes_what_the_terminal_cannot_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with SimulatorProcess(SimulatorSpec(TOY), tmp_path / "log") as process:
+        process.load(episode(), Request())
+        assert environment_of(process)["PYTHONIOENCODING"] == "utf-8:backslashreplace"
+
+
 def test_an_episode_is_played(simulator: SimulatorProcess) -> None:
     observation = simulator.load(episode(index=3), Request(("front",)))
     assert observation.images["front"].shape == (64, 64, 3)

@@ -32,6 +32,19 @@ def test_records_are_read_as_they_were_written(path: Path) -> None:
     assert read_ledger(path).records == [record(0), record(1, Outcome.FAILURE), rolled_back]
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("/proc/run", r"cannot be written: .* \(proc at /proc\)\. Set WAM_EVAL_HOME to a folder that can be written"),
+        ("/dev/null/run", "cannot be written: Not a directory"),
+        (f"/tmp/{'x' * 300}", "the name is longer than its file system allows: choose a shorter one"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named_with_the_variable(folder: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        Ledger(Path(folder) / "episodes.jsonl")
+
+
 def test_lines_without_rollbacks_are_older_ledgers(path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.append(record(0))

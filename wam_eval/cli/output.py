@@ -28,6 +28,7 @@ _PLAIN = {
     "≈": "~",
     "±": "+-",
     "×": "x",
+    "⁄": "/",
     "√": "sqrt",
     "∞": "inf",
 }
@@ -107,7 +108,8 @@ def plain(character: str) -> str:
         return _PLAIN[character]
     if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no text
         return f"\\x{ord(character) - 0xDC00:02x}"
-    letters = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
+    parts = unicodedata.normalize("NFKD", character)
+    letters = "".join(_PLAIN.get(part, part) for part in parts if not unicodedata.combining(part))
     if letters.isascii():
         return letters
     if "GREEK" in (name := unicodedata.name(character, "")):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from tests.benchmarks.libero.conftest import OFFICIAL, Start, episode
 from tests.benchmarks.libero.scenes import ALL, FLOAT32_ACTIONS
+from tests.builders.systems import in_private_mounts
 from wam_eval.benchmarks.libero.environments import create
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
@@ -168,3 +172,68 @@ def test_the_step_limit_ends_an_episode(start: Start) -> None:
 def test_a_missing_initial_state_is_named(start: Start) -> None:
     with pytest.raises(SimulatorError, match="the task has 50 initial states"):
         start().load(episode("libero_object", 0, 50), NOTHING)
+
+
+# Places of files
+
+CODE = """
+import logging, sys
+import wam_eval.benchmarks.libero.scene
+print([type(handler).__name__ for handler in logging.getLogger("robosuite_logs").handlers])
+"""
+
+
+def test_robosuite_writes_no_log_that_all_users_share() -> None:
+    """The file may belong to another user, and then robosuite could not be imported."""
+    done = in_private_mounts("mount -t tmpfs tmpfs /tmp && mkdir /tmp/robosuite.log", [sys.executable, "-c", CODE])
+    assert done.returncode == 0 and "FileHandler" not in done.stdout, done.stderr
+
+
+def test_warnings_of_mujoco_go_to_the_log_and_not_to_the_working_directory(tmp_path: Path) -> None:
+    code = """
+import mujoco
+import wam_eval.benchmarks.libero.scene_compiler
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
+)
+data = mujoco.MjData(model)
+data.qvel[0] = 1e300
+mujoco.mj_step(model, data)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "MuJoCo: Nan, Inf or huge value in QVEL" in done.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_simulator_writes_to_the_cache_and_to_its_temporary_folder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    monkeypatch.setenv("WAM_EVAL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    code = """
+import sys, subprocess
+from wam_eval.hosting import process
+from wam_eval.run.fingerprint import fingerprint_suite
+start = subprocess.Popen
+def traced(command, **options):
+    if "wam_eval.hosting.child" in command:
+        calls = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
+        command = ["strace", "-ff", "-e", f"trace={calls}", "-o", f"{sys.argv[1]}/calls", *command]
+    return start(command, **options)
+process.subprocess.Popen = traced
+fingerprint_suite("libero_object", "0")
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, cwd=tmp_path)
+    writes = [
+        path
+        for log in tmp_path.glob("calls.*")
+        for line in log.read_text(errors="replace").splitlines()
+        if " = -1 " not in line and (not line.startswith("open") or re.search("O_(WRONLY|RDWR|CREAT)", line))
+        for path in re.findall('"(/[^"]*)"', line)
+    ]
+    allowed = (str(tmp_path / "home"), "/dev/", "/proc/")
+    assert writes
+    # Python's and Numba's own compiled files beside their sources are the only others.
+    assert [path for path in writes if not path.startswith(allowed) and "__pycache__" not in path] == []

@@ -19,6 +19,7 @@ import hashlib
 import os
 import platform
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -182,7 +183,14 @@ def _disable_file_cache() -> None:
         library.mj_setCacheSize(ctypes.c_void_p(library.mj_globalCache()), ctypes.c_size_t(1))
 
 
+def _print_warnings() -> None:
+    """Print MuJoCo's warnings into the simulator's log; by default they go to a file in the working directory."""
+    if hasattr(mujoco, "set_mju_user_warning"):
+        mujoco.set_mju_user_warning(lambda text: print(f"MuJoCo: {text}", file=sys.stderr))
+
+
 _disable_file_cache()
+_print_warnings()
 
 
 @contextmanager
