@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from wam_eval.observation import ActionChunk, Observation, Rollback
-from wam_eval.policy import NotSupported, Policy, PolicySettings, PolicySpec, PolicyUnavailable
+from wam_eval.policy import EpisodeLost, NotSupported, Policy, PolicySettings, PolicySpec, PolicyUnavailable
 from wam_eval.run.batching import Batcher
 from wam_eval.run.rollout import PolicyError, SharedBatchError
 
@@ -128,6 +128,47 @@ def test_views_come_from_the_policys_thread() -> None:
         batcher.view(observation("dark"))
     with pytest.raises(NotSupported, match="Slow imagines no frames"):
         Batcher(released(), Path(os.devnull)).view(observation("a"))
+
+
+class Parallel(Slow):
+    """Answers only if three calls have come, each from a thread of its own."""
+
+    def __init__(self, settings: PolicySettings) -> None:
+        super().__init__(settings)
+        self.spec = PolicySpec(concurrent=True)
+        self.barrier = threading.Barrier(3, timeout=10)
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
+        self.release.set()
+        self.barrier.wait()
+        return super().act(observations)
+
+
+def test_a_policy_that_may_be_called_from_several_threads_is(tmp_path: Path) -> None:
+    """An error of one call is that observation's, because no other one was in it."""
+    policy = Parallel.create()
+    batcher = Batcher(policy, tmp_path / "policy.log")
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(batcher.act, observation(key)) for key in ("a", "bad", "c")]
+    assert [type(answer.exception()) for answer in answers] == [type(None), PolicyError, type(None)]
+    assert sorted(policy.batches) == [["a"], ["bad"], ["c"]]
+    together = batcher.act_together([observation(key) for key in "abc"])
+    assert [answer.actions[0, 0] for answer in together if isinstance(answer, ActionChunk)] == [97, 98, 99]
+    batcher.close()
+    with pytest.raises(PolicyUnavailable, match="its worker was closed"):
+        batcher.act(observation("a"))
+
+
+def test_a_lost_episode_is_no_error_of_the_policy(tmp_path: Path) -> None:
+    class Forgetful(Slow):
+        """Has lost every episode."""
+
+        def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
+            raise EpisodeLost("the connection broke")
+
+    batcher = Batcher(Forgetful.create(), tmp_path / "policy.log")
+    with pytest.raises(EpisodeLost, match="the connection broke"):
+        batcher.act(observation("a"))
 
 
 def test_a_policy_that_is_unavailable_is_so_for_all_episodes() -> None:

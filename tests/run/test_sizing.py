@@ -284,6 +284,54 @@ def test_a_failed_measurement_gives_one_simulator_per_core(toy: SimulatorProcess
     assert list(costs.latency) == [1] and costs.fits > 100
 
 
+def test_a_policy_with_memory_is_not_asked_before_its_first_episode(toy: SimulatorProcess, trial: Trial) -> None:
+    policy = timed(0.0)
+    policy.spec = replace(policy.spec, stateful=True)
+    assert count(toy, policy, trial).simulators == min(2, len(ALL_CORES)) and not policy.batches
+
+
+@pytest.mark.parametrize(("requested", "most", "chosen"), [(None, 1, 1), (4, 1, 1), (4, 3, 3), (2, 3, 2)])
+def test_no_policy_gets_more_simulators_than_it_plays_episodes(
+    toy: SimulatorProcess, trial: Trial, requested: int | None, most: int, chosen: int
+) -> None:
+    policy = timed(0.0)
+    policy.spec = replace(policy.spec, most_episodes=most)
+    resources = WorkerResources(cores=2, machine_cores=2, simulators=requested, most=16)
+    batcher = Batcher(policy, Path(os.devnull))
+    assert choose_count(resources, lambda: toy, batcher, policy.spec, trial).simulators == chosen
+
+
+def test_a_measured_number_of_simulators_is_limited_to_the_policys_episodes(
+    toy: SimulatorProcess, trial: Trial
+) -> None:
+    policy = timed(0.2)
+    policy.spec = replace(policy.spec, most_episodes=3)
+    chosen = count(toy, policy, trial)
+    assert chosen.simulators <= 3 and max(policy.batches) <= 3
+
+
+class Parallel(Timed):
+    """Answers several observations at the same time, each with a call of its own."""
+
+    def begin(self, episode: Episode) -> None:
+        """Nothing to begin."""
+
+    def end(self, key: str) -> None:
+        """Nothing to end."""
+
+    def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
+        (seen,) = observations
+        time.sleep(0.1)
+        return [ActionChunk(np.full((2, 7), 0.1, np.float32))]
+
+
+def test_a_policy_that_may_be_called_from_several_threads_is_measured_so(toy: SimulatorProcess, trial: Trial) -> None:
+    policy = Parallel.create()
+    policy.spec = replace(policy.spec, concurrent=True)
+    costs = measurement(toy, policy, trial)
+    assert costs.latency[4] < 0.3, "four calls one after the other take 0.4 s"
+
+
 # Workers
 
 

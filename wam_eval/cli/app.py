@@ -182,9 +182,9 @@ def _message(error: Exception) -> str | None:
     """The message of an error that the user can correct; ``None`` for any other error."""
     from wam_eval.hosting.process import SimulatorError
     from wam_eval.hosting.renderer import RendererError
-    from wam_eval.policy import PolicyUnavailable
+    from wam_eval.policy import EpisodeLost, PolicyUnavailable
 
-    if isinstance(error, UserError | RendererError | SimulatorError | PolicyUnavailable):
+    if isinstance(error, UserError | RendererError | SimulatorError | PolicyUnavailable | EpisodeLost):
         return str(error)
     return _os_message(error) if isinstance(error, OSError) else None
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgpack
 import pytest
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection
 
 from tests.policies.openpi_server import GOOD, HANG_UP, Server
 from tests.policies.remote.conftest import Client, Start, ask, observation
@@ -81,6 +83,24 @@ def test_a_server_that_serves_one_client_is_used_over_one_connection(start: Star
     remote.prepare([])
     ask_at_once(remote, 4)
     assert server.connections == 1 and len(server.requests) == 4
+
+
+def test_a_server_that_lets_further_clients_wait_is_used_over_one_connection(start: Start, client: Client) -> None:
+    clients: list[int] = []
+    released = threading.Event()
+
+    def wait(connection: ServerConnection, request: Request) -> Response | None:
+        clients.append(len(clients))
+        if len(clients) > 1:
+            released.wait(5.0)
+        return None
+
+    server = start([GOOD], process_request=wait)
+    remote = client(server.address)
+    remote.prepare([])
+    ask_at_once(remote, 3)
+    assert server.connections == 1 and len(server.requests) == 3
+    released.set()
 
 
 class LastClientOnly(Server):

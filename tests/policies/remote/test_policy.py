@@ -325,6 +325,16 @@ def test_a_server_with_memory_for_one_client_plays_one_episode_at_a_time(start: 
     assert limited.spec.most_episodes == 3
 
 
+def test_a_server_with_memory_that_serves_few_clients_says_what_to_set(start: Start, client: Client) -> None:
+    remote = client(start([GOOD], most=2).address, stateful=True)
+    remote.prepare([])
+    for index in (0, 1):
+        remote.begin(episode(index))
+        assert ask(remote, observation(index))
+    with pytest.raises(PolicyUnavailable, match=r"no more than the 2 that are open, set `connections: 2`\.$"):
+        remote.begin(episode(2))
+
+
 @pytest.mark.parametrize(
     ("settings", "stateful"),
     [

@@ -15,7 +15,7 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.observation import ActionChunk, Observation, Rollback
 from wam_eval.policies.remote.codec import pack
-from wam_eval.policies.remote.connections import Connections
+from wam_eval.policies.remote.connections import Connections, PolicyChanged
 from wam_eval.policies.remote.mapping import Mapping as RequestMapping
 from wam_eval.policies.remote.mapping import MappingSettings, check_fields, fill
 from wam_eval.policies.remote.protocol import RemoteError, ReplyError, read_reply, stated_error
@@ -261,8 +261,15 @@ class Remote(Policy):
     def _own_connection(self, key: str) -> Connection:
         with self._lock:
             connection = self._own.get(key)
+            others = len(self._own)
         if connection is None:
-            connection = self._persist(self._connections.open)
+            try:
+                connection = self._persist(self._connections.open)
+            except PolicyChanged:
+                raise
+            except PolicyUnavailable as error:
+                hint = f" If it serves no more than the {others} that are open, set `connections: {others}`."
+                raise PolicyUnavailable(f"{error}{hint if others else ''}") from None
             with self._lock:
                 self._own[key] = connection
         return connection
