@@ -304,7 +304,7 @@ def _choose(name: str, environment: tuple[tuple[str, str], ...]) -> Place:
             raise UserError(f"{text}. Set {VARIABLE} to a folder that can be written, or unset it")
         faults.append(text)
     listed = "".join(f"\n  {text}" for text in (*too_long, *faults))
-    short = f" with a path of at most {SESSION_BYTES - 20} bytes" if too_long else ""
+    short = f" with a path of at most {SESSION_BYTES - len('/ray/ray-12345678')} bytes" if too_long else ""
     raise UserError(f"there is no place for {name}:{listed}\n{REMEDY}{short}")
 
 

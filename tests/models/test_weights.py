@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.builders.systems import preloaded
 from wam_eval.errors import UserError
 from wam_eval.models.weights import (
     Layout,
@@ -340,3 +343,47 @@ def test_too_little_memory_names_both_numbers() -> None:
     check_memory(1e9, torch.device("cpu"))
     with pytest.raises(UserError, match=r"GeForce \(24 GiB\) has 9\.0 GiB free; the model needs 15\.5 GiB"):
         check_free(15.5, 9.0, "GeForce (24 GiB)")
+
+
+NO_MAPPED_FILES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static void *map(const char *name, void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = file < 0 ? -1 : readlink(link, path, sizeof path - 1);
+    if (length > 0 && (path[length] = 0, strstr(path, "/unmapped/"))) { errno = ENODEV; return MAP_FAILED; }
+    void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, name);
+    return real(address, size, protection, flags, file, offset);
+}
+void *mmap(void *a, size_t s, int p, int f, int file, off_t o) { return map("mmap", a, s, p, f, file, o); }
+void *mmap64(void *a, size_t s, int p, int f, int file, off_t o) { return map("mmap64", a, s, p, f, file, o); }
+"""
+
+
+def test_weights_are_read_from_a_file_system_that_cannot_map_files(tmp_path: Path) -> None:
+    folder = tmp_path / "unmapped"
+    folder.mkdir()
+    tensors = {"a": torch.arange(4.0)}
+    torch.save(tensors, folder / "weights.pt")
+    save_file(tensors, folder / "weights.safetensors")
+    code = """
+import sys
+from pathlib import Path
+from wam_eval.models.weights import _load_pickle, _load_safetensors
+folder = Path(sys.argv[1])
+print(_load_pickle(folder / "weights.pt")["a"].sum().item())
+print(_load_safetensors(folder / "weights.safetensors")["a"].sum().item())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, **preloaded(NO_MAPPED_FILES, tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "6.0\n6.0\n", done.stderr

@@ -7,6 +7,7 @@ described in the error message: a Git LFS pointer, a saved web page, an incomple
 from __future__ import annotations
 
 import functools
+import mmap
 import os
 import pickle
 import re
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from wam_eval.errors import UserError
@@ -222,7 +223,7 @@ def _load_pickle(path: Path) -> Any:
             f"{path} is incomplete: its end is missing after {path.stat().st_size} bytes. Download it again"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return _load_mapped(path)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
@@ -235,9 +236,22 @@ def _load_pickle(path: Path) -> Any:
         raise UserError(f"{path} is not a PyTorch file, or is damaged: {reason:.200}. Download it again") from error
 
 
+def _load_mapped(path: Path) -> Any:
+    """The content of a PyTorch file, mapped into memory, or read if its file system cannot map files."""
+    try:
+        with path.open("rb") as file:
+            mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ).close()
+        mapped = True
+    except OSError:
+        mapped = False
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
+    except OSError:  # the file system cannot map files
+        return load(path.read_bytes())
     except SafetensorError as error:
         size = path.stat().st_size
         raise UserError(f"{path} is incomplete or damaged ({error}; {size} bytes). Download it again") from error

@@ -316,7 +316,7 @@ def test_planning_imports_no_sapien() -> None:
 
 def test_the_simulator_needs_few_packages() -> None:
     """The interpreter of a checkout may have numpy, msgpack, PyYAML and SAPIEN only."""
-    missing = ("pydantic", "pydantic_settings", "typer", "rich", "platformdirs", "tqdm", "ray", "pandas")
+    missing = ("pydantic", "pydantic_settings", "typer", "rich", "tqdm", "ray", "pandas")
     block = "".join(f"sys.modules[{name!r}] = None; " for name in missing)
     modules = "wam_eval.hosting.child, wam_eval.benchmarks.robotwin.official, wam_eval.benchmarks.robotwin.simulator"
     assert run_python(f"import sys; {block}import {modules}; print('imported')") == "imported"
