@@ -19,7 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wam_eval.api import Run, compare, evaluate, load_run
+    from wam_eval.api import Run, compare, evaluate, load_run, merge
     from wam_eval.benchmark import ActionSpace, Axis, Benchmark, Camera, Installation
     from wam_eval.episode import Episode, Outcome
     from wam_eval.errors import UserError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Run", "compare", "evaluate", "load_run"),
+    "api": ("Run", "compare", "evaluate", "load_run", "merge"),
     "benchmark": ("ActionSpace", "Axis", "Benchmark", "Camera", "Installation"),
     "episode": ("Episode", "Outcome"),
     "errors": ("UserError",),
@@ -64,6 +64,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load_run",
+    "merge",
 ]
 
 

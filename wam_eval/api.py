@@ -220,6 +220,30 @@ def evaluate(
     return Run(name)
 
 
+def merge(out: str, runs: Sequence[str], *, keep_first: bool = False, command: Sequence[str] | None = None) -> Run:
+    """Merge runs of one policy that were played on machines without a common Ray cluster.
+
+    Messages, such as episodes that are left out, are printed on standard error; see :mod:`wam_eval.run.merge` for the
+    rules.
+
+    Args:
+        out: name of the new run. :func:`evaluate` continues it under this name.
+        runs: names or folders of at least two runs.
+        keep_first: take the result of the run named first if runs have different results of an episode.
+        command: command line, for the record; that of this process if ``None``.
+
+    Raises:
+        UserError: the new run exists, or the runs do not fit together; every difference is named.
+    """
+    from wam_eval.report.tables import write_results
+    from wam_eval.run.merge import merge_runs
+
+    for message in merge_runs(out, runs, keep_first, sys.argv if command is None else command):
+        print(message, file=sys.stderr)
+    write_results(RunFolder(out))
+    return Run(out)
+
+
 def load_run(name: str) -> Run:
     """Load a run by name.
 

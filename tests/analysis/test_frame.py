@@ -21,9 +21,10 @@ from tests.builders.runs import (
     write_run,
 )
 from tests.toy import CATALOG
-from wam_eval.analysis.frame import COLUMNS, MISSING, coverage_of, mixed_protocols, read_run, run_data
+from wam_eval.analysis.frame import COLUMNS, MISSING, coverage_of, read_run, run_data
 from wam_eval.episode import Outcome
 from wam_eval.errors import UserError
+from wam_eval.run.folder import mixed_protocols
 
 RECORD = run_record("test", {"libero_object": 2, "libero_goal": 1}, 3)
 WON = np.array([True, False, True, True, True, False, False, True, True])

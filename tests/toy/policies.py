@@ -219,3 +219,39 @@ class Endless(Push):
             assert isinstance(chunk, ActionChunk)
             return replace(chunk, keep="start")
         return Rollback(self.to)
+
+
+class StatedSettings(PushSettings):
+    """Settings of :class:`Stated`.
+
+    Attributes:
+        server: facts by which it identifies itself.
+        crash: text of an error that it raises at every observation; none if empty.
+    """
+
+    server: dict[str, Any] = Field(default_factory=dict)
+    crash: str = ""
+
+
+class Stated(Push):
+    """Pushes, and states facts about its server."""
+
+    Settings = StatedSettings
+
+    def __init__(self, settings: StatedSettings) -> None:
+        super().__init__(settings)
+        self.server, self.crash = settings.server, settings.crash
+
+    def identity(self) -> dict[str, Any]:
+        """The settings' facts."""
+        return {"server": self.server}
+
+    def facts(self) -> dict[str, Any]:
+        """A fact that differs in every process."""
+        return {"id": id(self)}
+
+    def answer(self, observation: Observation) -> ActionChunk | Rollback:
+        """One chunk, or the error."""
+        if self.crash:
+            raise RuntimeError(self.crash.format(key=observation.key, id=id(observation)))
+        return super().answer(observation)

@@ -35,13 +35,13 @@ from wam_eval.analysis.estimates import (
     published_estimate,
     tasks_left_out,
 )
-from wam_eval.analysis.frame import RunData, coverage_of, mixed_protocols, read_run
+from wam_eval.analysis.frame import RunData, coverage_of, read_run
 from wam_eval.config import run_names
 from wam_eval.errors import UserError, nearest, one_of, unknown
 from wam_eval.papers.averages import averages
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import MeasuredBy, Number, Paper, Published, read_published
-from wam_eval.run.folder import RunFolder
+from wam_eval.run.folder import RunFolder, mixed_protocols
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,17 +11,12 @@ import pandas as pd
 from wam_eval.benchmark import Axis
 from wam_eval.episode import Episode, Outcome
 from wam_eval.papers.grouping import grouping
-from wam_eval.protocol import CLASSES, flatten
 from wam_eval.run.action_statistics import ActionStatistics
-from wam_eval.run.folder import RunFolder, RunRecord
+from wam_eval.run.folder import RunFolder, RunRecord, mixed_protocols
 from wam_eval.run.ledger import Record, read_ledger
 
 MISSING = "missing"
 """Outcome of a planned episode without a record."""
-
-SUITE_FIELDS = {"suite", "step_limit", "step_limits", "trials", *CLASSES}
-"""Fields of a protocol that may differ between the suites of an average: those of a suite, and classes of versions,
-which follow from the versions."""
 
 COLUMNS = {
     "key": "str",
@@ -78,7 +73,7 @@ class RunData:
         found = [self.record.policy.unidentified]
         if sources := self.record.sources:
             found.append(f"Merged from {', '.join(f'{one.run} (episodes: {one.episodes})' for one in sources)}.")
-            overlap, conflicts = sum(one.overlap for one in sources), sum(one.conflicts for one in sources)
+            overlap, conflicts = (sum(numbers) for numbers in zip(*(one.overlaps for one in sources), strict=True))
             if overlap:
                 found.append(
                     f"Played in several of them: {overlap} episodes, {conflicts} with different outcomes. "
@@ -158,20 +153,6 @@ def reasons_not_run(frame: pd.DataFrame, most: int = 5) -> list[str]:
     """The most frequent reasons for episodes that were not run, in words."""
     reasons = Counter(frame.loc[frame["outcome"] == Outcome.NOT_RUN.value, "error"])
     return [f"not run: {reason} (episodes: {count})" for reason, count in reasons.most_common(most)]
-
-
-def mixed_protocols(record: RunRecord, suites: Iterable[str]) -> list[str]:
-    """Fields of the protocol that differ between suites of one benchmark and must not, since these are averaged."""
-    found = []
-    chosen = sorted(suites)
-    for benchmark in sorted({record.suites[suite].benchmark for suite in chosen}):
-        mine = [suite for suite in chosen if record.suites[suite].benchmark == benchmark]
-        fields = {suite: flatten(record.suites[suite].protocol.canonical()) for suite in mine}
-        for name in sorted({name for values in fields.values() for name in values}):
-            values = {suite: fields[suite].get(name) for suite in mine}
-            if name.partition(".")[0] not in SUITE_FIELDS and len({repr(value) for value in values.values()}) > 1:
-                found.append(f"mixed {name}: " + ", ".join(f"{s} {v}" for s, v in values.items()))
-    return found
 
 
 def _frame(record: RunRecord, records: Sequence[Record]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Commands that read results: show, compare, drop, table, report, convert."""
+"""Commands that read results: show, compare, drop, table, report, merge, convert."""
 
 from __future__ import annotations
 
@@ -113,6 +113,25 @@ def report(
 
     path = write_report(runs, accept=names_in(accept))
     console.print(f"Report: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def merge(
+    out: Annotated[str, typer.Argument(help="Name of the new run.")],
+    runs: Annotated[list[str], typer.Argument(metavar="A B...", help="Names or folders of the runs to merge.")],
+    keep_first: Annotated[
+        bool,
+        typer.Option(
+            "--keep-first", help="If runs have different results of an episode, take that of the run named first."
+        ),
+    ] = False,
+) -> None:
+    """Merge runs of one policy that were played on several machines; `wam-eval run --run OUT` continues the result."""
+    from wam_eval import api
+
+    merged = api.merge(out, runs, keep_first=keep_first)
+    print_table(merged)
+    console.print(f"Saved in {merged.path}", markup=False, highlight=False)
 
 
 @app.command()

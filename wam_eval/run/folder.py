@@ -16,7 +16,7 @@ from wam_eval.config import run_names, runs_folder
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.files import write_atomic
-from wam_eval.protocol import Protocol, differences, flatten
+from wam_eval.protocol import CLASSES, Protocol, differences, flatten
 from wam_eval.trajectory import trajectory_name
 
 FORMAT = 2
@@ -154,6 +154,7 @@ class SourceRecord(BaseModel):
         episodes: number of its records that were taken.
         overlap: number of its records of episodes that count in an earlier source, which were not taken.
         conflicts: number of these with another outcome.
+        sources: runs that were merged into it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -165,6 +166,13 @@ class SourceRecord(BaseModel):
     episodes: int
     overlap: int = 0
     conflicts: int = 0
+    sources: list[SourceRecord] = []
+
+    @property
+    def overlaps(self) -> tuple[int, int]:
+        """Overlap and conflicts, those of its own sources included."""
+        inner = [source.overlaps for source in self.sources]
+        return self.overlap + sum(one for one, _ in inner), self.conflicts + sum(other for _, other in inner)
 
 
 class RunRecord(BaseModel):
@@ -323,6 +331,10 @@ def check_name(name: str) -> None:
         )
 
 
+SUITE_FIELDS = {"suite", "step_limit", "step_limits", "trials", *CLASSES}
+"""Fields of a protocol that may differ between the suites of an average: those of a suite, and classes of versions,
+which follow from the versions."""
+
 ASSETS = "assets"
 OTHER_ASSETS = (
     "The assets changed, or some were added, after the run was started. A run has one set of assets: play the episodes "
@@ -403,3 +415,17 @@ def joined_versions(old: RunRecord, new: RunRecord) -> dict[str, str]:
         known = [one.versions[name].split(" and ") for one in (old, new) if name in one.versions]
         joined[name] = " and ".join(dict.fromkeys(value for values in known for value in values))
     return joined
+
+
+def mixed_protocols(record: RunRecord, suites: Iterable[str]) -> list[str]:
+    """Fields of the protocol that differ between suites of one benchmark and must not, since these are averaged."""
+    found = []
+    chosen = sorted(suites)
+    for benchmark in sorted({record.suites[suite].benchmark for suite in chosen}):
+        mine = [suite for suite in chosen if record.suites[suite].benchmark == benchmark]
+        fields = {suite: flatten(record.suites[suite].protocol.canonical()) for suite in mine}
+        for name in sorted({name for values in fields.values() for name in values}):
+            values = {suite: fields[suite].get(name) for suite in mine}
+            if name.partition(".")[0] not in SUITE_FIELDS and len({repr(value) for value in values.values()}) > 1:
+                found.append(f"mixed {name}: " + ", ".join(f"{s} {v}" for s, v in values.items()))
+    return found
