@@ -108,8 +108,8 @@ def test_a_gated_repository_is_explained(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_operations_and_parameters_are_counted(policy: ImageWAMPolicy) -> None:
     costs = policy.costs()
-    model, vae = policy._sampler.model, policy._vae
-    one, three = (stage_flops(model, vae, (224, 448), 144, steps) for steps in (1, 3))
+    model = policy._sampler.model
+    one, three = (stage_flops(model, policy._editing, (224, 448), steps) for steps in (1, 3))
     assert one["prefill"] == three["prefill"] > 0 and three["actions"] == 3 * one["actions"]
     assert costs.parameters["action expert"] == sum(p.numel() for p in model.mixtures["action"].parameters())
 

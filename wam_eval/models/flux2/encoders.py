@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,18 +14,14 @@ from torch import Tensor
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
 
 from wam_eval.errors import UserError
-from wam_eval.models.files import ModelFiles, files_digest, renamed
-from wam_eval.models.flux2.files import FLUX2, TEXT_ENCODER_RULES, VAE_RULES, text_encoder_config, vae_config
-from wam_eval.models.prompt_cache import PromptCache
+from wam_eval.models.files import ModelFiles, renamed
+from wam_eval.models.flux2.files import TEXT_ENCODER_RULES, VAE_RULES, text_encoder_config, vae_config
 from wam_eval.models.weights import check_layout, load_weights, random_weights, read_tensor_file
-from wam_eval.places import cache_folder
 
 LAYERS = (9, 18, 27)
 """Layers of Qwen3 whose hidden states, side by side, are the embedding of a token."""
 CHANNELS = 128
 """Channels of an image token: 32 of the latents in each of 2 x 2 places."""
-STRIDE = 16
-"""Pixels along each side of an image token."""
 COUNTER = "bn.num_batches_tracked"
 """A counter of the training in the autoencoder's file; it is not a weight."""
 
@@ -65,51 +58,6 @@ TEXT_SIZES: Mapping[TextSize, Mapping[str, Any]] = {
 """Size of the transformer -> sizes of its text encoder: Qwen3-4B, Qwen3-8B, and a tiny one whose tokens are bytes."""
 
 _TINY_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-
-
-@dataclass(frozen=True)
-class Flux2Encoders:
-    """Source of the text encoder and of the autoencoder.
-
-    Attributes:
-        size: of the transformer that they belong to.
-        folder: folder of their files; ``None`` for random weights.
-        length: tokens of a prompt with its padding; a longer prompt is cut off.
-        dtype, device: of both.
-    """
-
-    size: TextSize
-    folder: Path | None
-    length: int
-    dtype: torch.dtype
-    device: torch.device
-
-    def vae(self) -> ImageVAE:
-        """Load the autoencoder. Raises :class:`UserError` if its file is damaged."""
-        if self.folder is None:
-            return random_vae("tiny" if self.size == "tiny" else "full", 0, self.dtype, self.device)
-        return load_vae(FLUX2[self.size], self.folder, self.dtype, self.device)
-
-    def vae_digest(self) -> str:
-        """Digest of the autoencoder's weights, for a run's record."""
-        if self.folder is None:
-            return f"random {self.size}"
-        return files_digest(FLUX2[self.size].weights(self.folder, "vae"))
-
-    def prompt_cache(self) -> PromptCache:
-        """A cache of prompt embeddings, which loads the text encoder only if a prompt is new."""
-        if self.folder is None:
-            open_random = partial(random_text_encoder, self.size, self.length, self.dtype, self.device)
-            return PromptCache(open_random, f"random {self.size}", None, self.length)
-        files = FLUX2[self.size]
-        open_encoder = partial(load_text_encoder, files, self.folder, self.length, self.dtype, self.device)
-        digest = hashlib.sha256(f"{self.dtype} {self.length} ".encode())
-        digest.update(files_digest(files.weights(self.folder, "text_encoder")).encode())
-        for file in sorted(
-            path for path in files.tokenizer(self.folder).iterdir() if path.suffix in (".json", ".jinja")
-        ):
-            digest.update(f"{file.name}\n".encode() + file.read_bytes())
-        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.length)
 
 
 class Flux2TextEncoder:

@@ -1,16 +1,23 @@
-"""ImageWAM on FLUX.2 klein: the network, and its order of tokens: text and state, observed image, generated image."""
+"""ImageWAM on FLUX.2 klein: the network, its order of tokens (text and state, observed image, generated image), and
+the encoders that it is used with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from functools import cached_property, lru_cache, partial
+from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from wam_eval.models.files import files_digest
+from wam_eval.models.flux2.encoders import ImageVAE, load_text_encoder, load_vae, random_text_encoder, random_vae
+from wam_eval.models.flux2.files import FLUX2
 from wam_eval.models.flux2.transformer import (
     ActionTransformer,
     Condition,
@@ -22,8 +29,11 @@ from wam_eval.models.flux2.transformer import (
     text_positions,
 )
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
+from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
 from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued
+from wam_eval.models.prompt_cache import PromptCache
+from wam_eval.places import cache_folder
 
 REFERENCE_TIME, TARGET_TIME = 10.0, 0.0
 """Positions of the observed and of the generated image on the time axis."""
@@ -214,6 +224,78 @@ class Flux2Backbone(Backbone):
             "actions": lambda: action_positions(height, self.dtype),
         }[kind]()
         return rotation_at(positions, self.config.image).to(self.device)
+
+
+class Flux2Klein4B(EditingModel):
+    """FLUX.2 klein 4B, with Qwen3-4B as text encoder. Its autoencoder draws no samples."""
+
+    name = "flux2-4b"
+    files = FLUX2["4b"]
+    _parameters: ClassVar[Literal["4b", "9b"]] = "4b"
+
+    def network(self, state_dim: int, action_dim: int) -> Flux2Backbone:
+        """The network for a robot, on the present default device."""
+        return Flux2Backbone(Flux2Config.of_size(self._size, state_dim, action_dim))
+
+    @property
+    def prompt_dim(self) -> int:
+        """Width of the embedding of a prompt."""
+        return Flux2Config.of_size(self._size, 1, 1).image.text_dim
+
+    def prompt_cache(self) -> PromptCache:
+        """A cache of prompt embeddings, which loads Qwen3 only if a prompt is new."""
+        if self.folder is None:
+            open_random = partial(random_text_encoder, self._size, self.context, self.dtype, self.device)
+            return PromptCache(open_random, f"random {self._size}", None, self.context)
+        open_encoder = partial(load_text_encoder, self.files, self.folder, self.context, self.dtype, self.device)
+        digest = hashlib.sha256(f"{self.dtype} {self.context} ".encode())
+        digest.update(files_digest(self.files.weights(self.folder, "text_encoder")).encode())
+        for file in sorted(
+            path for path in self.files.tokenizer(self.folder).iterdir() if path.suffix in (".json", ".jinja")
+        ):
+            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.context)
+
+    def digest(self) -> str:
+        """Digest of the autoencoder's weights."""
+        if self.folder is None:
+            return f"random {self._size}"
+        return files_digest(self.files.weights(self.folder, "vae"))
+
+    def load(self) -> None:
+        """Load the autoencoder."""
+        _ = self._vae
+
+    def encoders(self) -> Mapping[str, nn.Module]:
+        """The autoencoder."""
+        return {"image encoder and decoder": self._vae.model}
+
+    def encode(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Tokens of images; the seeds are not used."""
+        del seeds
+        return self._vae.encode(images)
+
+    def decode(self, tokens: Tensor, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        """Images of tokens."""
+        return self._vae.decode(tokens, grid)
+
+    @cached_property
+    def _vae(self) -> ImageVAE:
+        if self.folder is None:
+            return random_vae(self.size, 0, self.dtype, self.device)
+        return load_vae(self.files, self.folder, self.dtype, self.device)
+
+    @property
+    def _size(self) -> Literal["4b", "9b", "tiny"]:
+        return self._parameters if self.size == "full" else "tiny"
+
+
+class Flux2Klein9B(Flux2Klein4B):
+    """FLUX.2 klein 9B, with Qwen3-8B as text encoder."""
+
+    name = "flux2-9b"
+    files = FLUX2["9b"]
+    _parameters = "9b"
 
 
 def _with_width(sizes: Flux2Sizes, dim: int, mlp_ratio: float) -> Flux2Sizes:

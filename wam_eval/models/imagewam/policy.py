@@ -17,8 +17,6 @@ from torch import Tensor
 
 from wam_eval.benchmark import Check
 from wam_eval.errors import UserError
-from wam_eval.models.flux2.encoders import STRIDE, Flux2Encoders, ImageVAE
-from wam_eval.models.flux2.files import FLUX2
 from wam_eval.models.imagewam.backbone import Backbone, Inputs
 from wam_eval.models.imagewam.checkpoint import (
     PROMPT,
@@ -28,9 +26,10 @@ from wam_eval.models.imagewam.checkpoint import (
     open_checkpoint,
     read_training,
 )
-from wam_eval.models.imagewam.flux2 import Flux2Backbone, Flux2Config
+from wam_eval.models.imagewam.editing import EditingModel
+from wam_eval.models.imagewam.flux2 import Flux2Klein4B, Flux2Klein9B
 from wam_eval.models.imagewam.sampling import HORIZON, Sampler
-from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings, padded
+from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings
 from wam_eval.models.preprocessing import Normaliser, find_statistics
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
 from wam_eval.models.weights import Checkpoint, check_memory
@@ -40,7 +39,10 @@ from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
 WORKING_GIB = 4.0
 """Memory for inference besides weights at batch 16; computed from shapes, not measured on a GPU."""
 EXAMPLE_TOKENS = 32
-"""Tokens of the prompt for which operations are counted; their number does not depend on it, because it is padded."""
+"""Tokens of the prompt for which operations are counted."""
+
+BACKBONES: Mapping[str, type[EditingModel]] = {model.name: model for model in (Flux2Klein4B, Flux2Klein9B)}
+"""Name of a backbone in settings -> image-editing model."""
 
 
 class ImageWAMSettings(ModelSettings):
@@ -93,11 +95,10 @@ class ImageWAMPolicy(ModelPolicy):
 
     def __init__(self, settings: ImageWAMSettings) -> None:
         super().__init__(settings, ROBOTS[settings.robot], tiny=settings.size == "tiny")
-        size = settings.backbone.removeprefix("flux2-") if settings.size == "full" else "tiny"
-        config = Flux2Config.of_size(size, self._robot.model_state_dim, self._robot.model_action_dim)  # type: ignore[arg-type]
+        self._editing = BACKBONES[settings.backbone](settings.size, settings.context, self._dtype, self._device)
         with torch.device("meta"):
-            self._empty = Flux2Backbone(config)
-        self._text_dim = config.image.text_dim
+            self._empty = self._editing.network(self._robot.model_state_dim, self._robot.model_action_dim)
+        self._text_dim = self._editing.prompt_dim
         self._opened: Checkpoint | None = None
         if settings.random_weights:
             self._normaliser = Normaliser.identity(self._robot)
@@ -106,10 +107,10 @@ class ImageWAMPolicy(ModelPolicy):
         else:
             self._open(Path(settings.checkpoint))
         check_memory(self._needed_gib(), self._device)
-        folder = None if settings.random_weights else FLUX2[size].find(settings.encoders)
-        self._encoders = Flux2Encoders(size, folder, settings.context, self._dtype, self._device)  # type: ignore[arg-type]
-        self._prompts = self._encoders.prompt_cache()
-        self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": self._encoders.vae_digest()}
+        if not settings.random_weights:
+            self._editing.folder = self._editing.files.find(settings.encoders)
+        self._prompts = self._editing.prompt_cache()
+        self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": self._editing.digest()}
         self.spec = PolicySpec(
             cameras=self._robot.cameras,
             action_dim=self._robot.action_dim,
@@ -121,25 +122,22 @@ class ImageWAMPolicy(ModelPolicy):
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:
         """Checks for the image and text encoders."""
-        return tuple(files.check for files in FLUX2.values())
+        return tuple(model.files.check for model in BACKBONES.values())
 
     def costs(self) -> Costs:
-        """Parameters by component, and operations for one chunk without those of the text encoder."""
-        model, vae = self._sampler.model, self._vae
-        flops = stage_flops(model, vae, self._robot.image_size, self._settings.context, self._settings.steps)
-        return Costs(parameters_by_component(model, vae), float(sum(flops.values())))
+        """Parameters by component, and operations for one chunk without those that the prompt cache saves."""
+        model = self._sampler.model
+        flops = stage_flops(model, self._editing, self._robot.image_size, self._settings.steps)
+        return Costs(parameters_by_component(model, self._editing), float(sum(flops.values())))
 
     @cached_property
     def _sampler(self) -> Sampler:
         model = make_model(self._opened, self._empty, self._dtype, self._device)
         return Sampler(model, self._settings.steps, self._settings.shift)
 
-    @cached_property
-    def _vae(self) -> ImageVAE:
-        return self._encoders.vae()
-
     def _load(self) -> None:
-        _ = self._sampler, self._vae
+        _ = self._sampler
+        self._editing.load()
 
     def _open(self, path: Path) -> None:
         """Open a checkpoint and read its statistics and its training."""
@@ -163,11 +161,10 @@ class ImageWAMPolicy(ModelPolicy):
         self, images: Tensor, texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
     ) -> ImageWAMInference:
         with watch("vae"):
-            reference = self._vae.encode(images)
+            reference = self._editing.encode(images, seeds)
         with watch("text"):
-            text, lengths = padded(texts, self._settings.context)
-        grid = images.shape[2] // STRIDE, images.shape[3] // STRIDE
-        inputs = Inputs(text, lengths, states.to(self._dtype), reference, grid)
+            text, lengths = self._editing.condition(texts, images)
+        inputs = Inputs(text, lengths, states.to(self._dtype), reference, grid_of(images.shape[2:], self._editing))
         return ImageWAMInference(self._sampler.sample(inputs, seeds, watch), inputs)
 
     @torch.inference_mode()
@@ -183,41 +180,43 @@ class ImageWAMPolicy(ModelPolicy):
         )
         tokens = self._sampler.imagine(alone, [seed], watch)
         with watch("decode"):
-            frames = self._vae.decode(torch.cat([alone.reference, tokens]), whole.grid)
+            frames = self._editing.decode(torch.cat([alone.reference, tokens]), whole.grid)
         return ImaginedFrames(frames, HORIZON)
 
 
-def parameters_by_component(model: Backbone, vae: ImageVAE) -> Mapping[str, int]:
+def grid_of(image_size: Sequence[int], editing: EditingModel) -> tuple[int, int]:
+    """Rows and columns of the tokens of an image (height, width)."""
+    height, width = image_size
+    return height // editing.stride, width // editing.stride
+
+
+def parameters_by_component(model: Backbone, editing: EditingModel) -> Mapping[str, int]:
     """Number of parameters of each component."""
     experts = {"image expert": model.mixtures["video"], "action expert": model.mixtures["action"]}
-    counts = {name: parameter_count(module) for name, module in experts.items()}
-    return counts | {
-        "state encoder": parameter_count(model.proprio_encoder),
-        "image encoder and decoder": parameter_count(vae.model),
-    }
+    parts = {**experts, "state encoder": model.proprio_encoder, **editing.encoders()}
+    return {name: parameter_count(module) for name, module in parts.items()}
 
 
-def stage_flops(
-    model: Backbone, vae: ImageVAE, image_size: tuple[int, int], context: int, steps: int
-) -> dict[str, int]:
+def stage_flops(model: Backbone, editing: EditingModel, image_size: tuple[int, int], steps: int) -> dict[str, int]:
     """Floating-point operations for one chunk by stage; see :class:`wam_eval.models.stages.FlopCounter`.
 
     Args:
-        model, vae: their weights may be on the meta device.
+        model, editing: their weights may be on the meta device.
         image_size: height and width of the picture.
-        context: tokens of a prompt with its padding.
         steps: denoising steps.
     """
-    grid = image_size[0] // STRIDE, image_size[1] // STRIDE
     encoding = FlopCounter()
     with shapes_only():
+        images = torch.empty(1, 3, *image_size, dtype=model.dtype, device=model.device)
         with encoding("vae"):
-            reference = vae.encode(torch.empty(1, 3, *image_size, dtype=model.dtype, device=model.device))
-        text = torch.empty(1, context, model.text_dim, dtype=model.dtype, device=model.device)
+            reference = editing.encode(images, [0])
+        prompt = torch.empty(EXAMPLE_TOKENS, editing.prompt_dim, dtype=model.dtype, device=model.device)
+        with encoding("text"):
+            text, lengths = editing.condition([prompt], images)
         states = torch.empty(1, model.proprio_encoder.in_features, dtype=model.dtype, device=model.device)
-        lengths = torch.tensor([EXAMPLE_TOKENS], device=model.device)
+        inputs = Inputs(text, lengths, states, reference, grid_of(image_size, editing))
 
         def run(count: int, watch: Watch) -> None:
-            Sampler(model, count).sample(Inputs(text, lengths, states, reference, grid), [0], watch)
+            Sampler(model, count).sample(inputs, [0], watch)
 
         return encoding.flops | flops_of_steps(run, steps)
