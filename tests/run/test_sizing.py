@@ -320,7 +320,7 @@ class Parallel(Timed):
         """Nothing to end."""
 
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
-        (seen,) = observations
+        assert len(observations) == 1
         time.sleep(0.1)
         return [ActionChunk(np.full((2, 7), 0.1, np.float32))]
 

@@ -375,12 +375,13 @@ def test_begin_and_end_may_share_connections(start: Start, client: Client) -> No
 
 
 def test_an_error_at_the_begin_is_the_episodes_and_one_at_the_end_is_ignored(start: Start, client: Client) -> None:
-    server = start([msgpack.packb({"error": "no such scene"}), GOOD, GOOD, HANG_UP])
+    server = start([msgpack.packb({"error": "no such scene"}), GOOD, HANG_UP], most=1)
     remote = client(server.address, begin={"scene": "{task_name}"}, end={"done": True})
     with pytest.raises(RemoteError, match="no such scene"):
         remote.begin(episode())
-    remote.begin(episode(1))
+    remote.begin(episode(1))  # the connection of the first episode is closed, else this one would get none
     remote.end(episode(1).key)
+    assert len(server.requests) == 3
     with pytest.raises(UserError, match=r"begin: \{prompt\} is none of \{instruction\}"):
         client(server.address, begin={"prompt": "{prompt}"})
 

@@ -172,7 +172,11 @@ class Remote(Policy):
         if self.spec.stateful:
             self._own_connection(episode.key)
         if self._settings.begin is not None:
-            self._tell(episode.key, fill(self._settings.begin, episode))
+            try:
+                self._tell(episode.key, fill(self._settings.begin, episode))
+            except BaseException:  # an episode that has not begun is not ended
+                self._forget_connection(episode.key)
+                raise
 
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
         """Ask the server, one observation after the other.
