@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from wam_eval.benchmarks.libero.package import LiberoMissing, package_folder
 from wam_eval.benchmarks.libero.standins import VERSION, write_assets
 from wam_eval.errors import UserError
-from wam_eval.places import cache_folder, cached, home_problem, redirect_libraries, user_home
+from wam_eval.places import cache_folder, cached, home_problem, user_home
 from wam_eval.protocol import AssetsRecord
 
 VARIABLE = "WAM_EVAL_LIBERO_ASSETS"
@@ -140,7 +140,6 @@ def _complete_tree(root: Path, source: str) -> Path:
 
 def _hf_libero_folders() -> Iterator[Path]:
     """Folders in which hf-libero and the Hugging Face hub keep the assets."""
-    redirect_libraries()
     from huggingface_hub.constants import HF_HUB_CACHE
 
     with contextlib.suppress(LiberoMissing):
