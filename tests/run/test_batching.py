@@ -177,6 +177,20 @@ def test_a_policy_that_is_unavailable_is_so_for_all_episodes() -> None:
     assert all(isinstance(answer, PolicyUnavailable) for answer in answers[1:])
 
 
+def test_a_call_that_a_hanging_policy_does_not_answer_ends_when_the_batcher_is_closed() -> None:
+    """Otherwise a training script that was interrupted would wait for it."""
+    policy = Slow.create()
+    batcher = Batcher(policy, Path(os.devnull))
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(batcher.act, observation("a"))
+        while not policy.batches:
+            pass
+        batcher.close()
+        with pytest.raises(PolicyUnavailable, match="its worker was closed"):
+            future.result(5)
+    policy.release.set()
+
+
 def test_a_closed_batcher_ends_its_thread_and_answers_no_further_calls() -> None:
     """A training script evaluates many times in one process."""
     threads = set(threading.enumerate())

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from wam_eval.run.rollout import PolicyError, SharedBatchError
 TIMEOUT_SECONDS = 1800.0
 """Time without an answer after which a policy counts as unavailable; no model needs half an hour for a chunk."""
 
+_SLICE_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class _Call:
@@ -41,8 +43,8 @@ class _Call:
 class Batcher:
     """Calls a policy from a single thread, so that it needs no locks, or from several if its spec allows that.
 
-    A batch contains the observations that are waiting at that moment, up to the policy's largest batch; the thread never
-    waits for further ones.
+    A batch contains the observations that are waiting at that moment, up to the policy's largest batch; the thread
+    never waits for further ones.
 
     Args:
         policy: the policy; only these threads call it from now on.
@@ -102,7 +104,10 @@ class Batcher:
         return image
 
     def close(self) -> None:
-        """End the thread after the calls that are waiting. Later calls raise :class:`PolicyUnavailable`."""
+        """End the thread after the calls that are waiting.
+
+        Later calls, and those that are not answered within a second, raise :class:`PolicyUnavailable`.
+        """
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -121,12 +126,15 @@ class Batcher:
             else:
                 self._queue.put(call)
 
-    @staticmethod
-    def _result(call: _Call) -> Any:
-        try:
-            return call.answer.result(TIMEOUT_SECONDS)
-        except TimeoutError:
-            raise PolicyUnavailable(f"it did not answer for {TIMEOUT_SECONDS / 60:.0f} minutes") from None
+    def _result(self, call: _Call) -> Any:
+        left = TIMEOUT_SECONDS
+        while left > 0:  # in slices: time in which a scheduler has suspended this process does not count
+            if wait([call.answer], min(left, _SLICE_SECONDS)).done:
+                return call.answer.result()
+            if self._closed:  # the policy may hang
+                raise PolicyUnavailable("its worker was closed")
+            left -= _SLICE_SECONDS
+        raise PolicyUnavailable(f"it did not answer for {TIMEOUT_SECONDS / 60:.0f} minutes")
 
     def _serve(self) -> None:
         left: _Call | None = None
