@@ -52,28 +52,53 @@ def chunk(length: int) -> ChunkExecuted:
 def test_frames_are_due_up_to_the_end_of_their_chunk() -> None:
     """The state between two chunks belongs to both: the last one of the first, the present of the second."""
     assert imagination(3).due(Trajectory((chunk(4), chunk(4), chunk(1)))) == [
-        *[(0, 0, 0), (0, 1, 2), (0, 2, 4)],
-        *[(1, 0, 0), (1, 1, 2), (1, 2, 4)],
-        *[(2, 0, 0)],
+        *[(0, 0, (0, 0)), (0, 1, (0, 2)), (0, 2, (0, 4))],
+        *[(1, 0, (1, 0)), (1, 1, (1, 2)), (1, 2, (1, 4))],
+        *[(2, 0, (2, 0))],
     ]
 
 
 def test_events_between_chunks_do_not_shift_the_frames() -> None:
     events = (chunk(4), StateKept("a"), chunk(2), RolledBack("a", 2), chunk(1))
     assert [place for place in imagination(3).due(Trajectory(events)) if place[0] > 0] == [
-        *[(1, 0, 0), (1, 1, 2)],
-        *[(2, 0, 0)],
+        *[(1, 0, (1, 0)), (1, 1, (1, 2))],
+        *[(2, 0, (2, 0))],
     ]
 
 
+def test_a_frame_beyond_the_executed_part_is_compared_at_its_own_time() -> None:
+    """Chunks of 16 with an image of their end, of which 12 are executed; the last chunk ends the episode."""
+    due = imagination(4, n=2, every=16).due(Trajectory((chunk(12), chunk(12), chunk(2), chunk(1))))
+    assert [found for found in due if found[1]] == [(0, 1, (1, 4))]
+    assert [found for found in imagination(3, 2, 16).due(Trajectory((chunk(12), chunk(2), chunk(9)))) if found[1]] == [
+        (0, 1, (2, 2))
+    ]
+
+
+def test_a_frame_of_a_future_that_was_undone_is_not_compared() -> None:
+    events = (StateKept("a"), chunk(12), RolledBack("a", 12), chunk(12), chunk(12))
+    due = imagination(3, n=2, every=16).due(Trajectory(events))
+    assert [found for found in due if found[1]] == [(1, 1, (2, 4))]
+
+
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(1, 9), st.integers(1, 5))
-def test_every_chunk_has_its_present_and_no_frame_beyond_its_execution(lengths: list[int], n: int, every: int) -> None:
+def test_every_chunk_has_its_present_and_all_frames_of_its_executed_part(lengths: list[int], n: int, every: int) -> None:
     due = imagination(len(lengths), n, every).due(Trajectory(tuple(map(chunk, lengths))))
     for number, length in enumerate(lengths):
-        mine = [(frame, offset) for c, frame, offset in due if c == number]
+        mine = [(frame, place.offset) for c, frame, place in due if c == place.chunk == number]
         assert mine[0] == (0, 0)
         assert all(offset == every * frame <= length for frame, offset in mine)
         assert len(mine) == min(n, length // every + 1)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(2, 9), st.integers(1, 30))
+def test_every_frame_is_compared_at_its_own_time(lengths: list[int], n: int, every: int) -> None:
+    due = imagination(len(lengths), n, every).due(Trajectory(tuple(map(chunk, lengths))))
+    starts = [sum(lengths[:number]) for number in range(len(lengths))]
+    for number, frame, place in due:
+        assert starts[place.chunk] + place.offset == starts[number] + frame * every
+    ahead = {number for number, frame, _ in due if frame == 1}
+    assert ahead == {number for number, start in enumerate(starts) if start + every <= sum(lengths)}
 
 
 # Scores

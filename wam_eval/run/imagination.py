@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollb
 from wam_eval.policy import PolicySpec, not_installed
 from wam_eval.run.playback import encode, observe
 from wam_eval.run.rollout import PolicyError
-from wam_eval.trajectory import ChunkExecuted, Trajectory
+from wam_eval.trajectory import ChunkExecuted, RolledBack, Trajectory
 
 Frame = NDArray[np.uint8]
 
@@ -32,6 +33,18 @@ SMALLEST = 7
 
 _SEPARATOR = 4  # pixels between the two halves of a video
 _WITHIN_CHUNK, _CHUNK_START = (255, 255, 255), (230, 120, 0)  # colours of the separator
+
+
+class Place(NamedTuple):
+    """A state of a trajectory.
+
+    Attributes:
+        chunk: number of an executed chunk.
+        offset: control steps since its beginning.
+    """
+
+    chunk: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -48,18 +61,35 @@ class EpisodeImagination:
     steps: NDArray[np.int64]
     every: int
 
-    def due(self, trajectory: Trajectory) -> list[tuple[int, int, int]]:
-        """Frames that can be compared: chunk, frame, and offset in control steps from the chunk's beginning.
+    def due(self, trajectory: Trajectory) -> list[tuple[int, int, Place]]:
+        """Frames that can be compared: chunk, frame, and place of the executed frame.
 
-        These are the frames up to the end of what was executed of their chunk, that state included.
+        These are the frames up to the end of what was executed of their chunk, that state included. If no frame of the
+        future is among them, such as the only one of a model that imagines the end of a chunk of which less is
+        executed, it is the first frame of the future: it is compared with the state at its own time, which the actions
+        of the next chunks led to. It has none if the episode ended before, or went back to a kept state.
         """
-        lengths = [len(event.actions) for event in trajectory.events if isinstance(event, ChunkExecuted)]
-        return [
-            (chunk, frame, frame * self.every)
-            for chunk, length in zip(range(len(self.frames)), lengths, strict=False)
-            for frame in range(self.frames.shape[1])
-            if frame * self.every <= length
-        ]
+        chunks = self._executed(trajectory)[: len(self.frames)]
+        due = []
+        for chunk, (length, _) in enumerate(chunks):
+            own = min(self.frames.shape[1], length // self.every + 1)
+            due += [(chunk, frame, Place(chunk, frame * self.every)) for frame in range(own)]
+            if own == 1 and self.frames.shape[1] > 1 and (place := _later(chunks, chunk, self.every)):
+                due.append((chunk, 1, place))
+        return due
+
+    @staticmethod
+    def _executed(trajectory: Trajectory) -> list[tuple[int, bool]]:
+        """Control steps of each chunk, and True if it continues the one before it."""
+        chunks: list[tuple[int, bool]] = []
+        continued = False
+        for event in trajectory.events:
+            if isinstance(event, ChunkExecuted):
+                chunks.append((len(event.actions), continued))
+                continued = True
+            elif isinstance(event, RolledBack):
+                continued = False
+        return chunks
 
     def archive(self) -> bytes:
         """Content of a compressed NumPy archive (.npz) with ``frames``, ``steps`` and ``every``."""
@@ -157,10 +187,10 @@ def compare_imagined(
     try:
         due = imagination.due(trajectory)
         wanted: dict[int, set[int]] = {}
-        for chunk, _, offset in due:
-            wanted.setdefault(chunk, set()).add(offset)
+        for _, _, place in due:
+            wanted.setdefault(place.chunk, set()).add(place.offset)
         seen = observe(episode, simulator, trajectory, spec.request, wanted)
-        pairs = [(frame, imagination.frames[chunk, frame], view(seen[chunk, offset])) for chunk, frame, offset in due]
+        pairs = [(frame, imagination.frames[chunk, frame], view(seen[place])) for chunk, frame, place in due]
         scores = score(pairs)
         video = encode([side_by_side(*pair) for pair in pairs], control_hz / imagination.every)
     except Exception as error:
@@ -199,6 +229,17 @@ def score(pairs: Iterable[tuple[int, Frame, Frame]]) -> dict[str, float]:
         values.setdefault(f"{kind}_psnr", []).append(psnr)
         values.setdefault(f"{kind}_ssim", []).append(ssim)
     return {name: float(np.mean(numbers)) for name, numbers in values.items()}
+
+
+def _later(chunks: Sequence[tuple[int, bool]], chunk: int, steps: int) -> Place | None:
+    """The state some steps after the beginning of a chunk, in a later chunk; ``None`` if it was never reached."""
+    for number, (length, continues) in enumerate(chunks[chunk:], start=chunk):
+        if number > chunk and not continues:
+            return None
+        if steps <= length:
+            return Place(number, steps)
+        steps -= length
+    return None
 
 
 def side_by_side(frame: int, imagined: Frame, executed: Frame) -> Frame:
