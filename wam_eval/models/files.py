@@ -43,6 +43,7 @@ class ModelFiles:
             authors publish it.
         folders: folders to which other tools download these.
         gated: True if the repository can be downloaded only by users who have accepted its licence.
+        flat: True if the repository has no folders: all parts are side by side.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ModelFiles:
     parts: Mapping[str, tuple[str, ...]]
     folders: tuple[str, ...] = ()
     gated: bool = False
+    flat: bool = False
 
     @property
     def variable(self) -> str:
@@ -115,7 +117,7 @@ class ModelFiles:
 
     def _files(self, folder: Path, part: str) -> list[Path]:
         """All files of a part, or none if one is missing."""
-        converted = folder / part
+        converted = folder if self.flat else folder / part
         bases = [folder, *(folder / name for name in self.folders)]
         originals = [base / name for base in bases for name in self.parts[part]]
         if part == TOKENIZER:
@@ -140,8 +142,7 @@ class ModelFiles:
                 f"downloading {self._described(missing)} ({self.repository}) from the Hugging Face hub", file=sys.stderr
             )
             try:
-                patterns = [f"{part}/*" for part in missing]
-                folder = Path(snapshot_download(self.repository, allow_patterns=patterns))
+                folder = Path(snapshot_download(self.repository, allow_patterns=self._patterns(missing)))
                 missing, fault = self.missing(folder), "the repository does not contain them"
             except Exception as error:  # The advice is the same for every failure of the hub, its client or a proxy.
                 fault = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -152,13 +153,17 @@ class ModelFiles:
             )
         return folder
 
+    def _patterns(self, parts: Collection[str]) -> list[str]:
+        """Patterns of the names of some parts' files in the repository."""
+        return ["*.safetensors", "*.json", "*.txt"] if self.flat else [f"{part}/*" for part in parts]
+
     def _described(self, parts: Collection[str]) -> str:
         return " and ".join(f"{self.name}'s {part.replace('_', ' ')}" for part in parts)
 
     def _advice(self, parts: Collection[str]) -> str:
-        includes = " ".join(f"--include '{part}/*'" for part in parts)
+        includes = " ".join(f"--include '{pattern}'" for pattern in self._patterns(parts))
         folder = self.name.lower().replace(" ", "-")
-        originals = ", ".join(self.parts[part][0] for part in parts if self.parts[part])
+        originals = "" if self.flat else ", ".join(self.parts[part][0] for part in parts if self.parts[part])
         licence = f"accept the licence of {self.repository} on the Hugging Face hub, type `hf auth login`, then "
         return (
             f"On a machine with a network, {licence if self.gated else ''}"

@@ -65,6 +65,11 @@ class EditingModel(ABC):
     def load(self) -> None:
         """Load all encoders but that of the prompt cache. Raises :class:`UserError` if a file is damaged."""
 
+    @property
+    def resident(self) -> int:
+        """Parameters that :meth:`load` loads besides an autoencoder."""
+        return 0
+
     @abstractmethod
     def encoders(self) -> Mapping[str, nn.Module]:
         """Name -> encoder that :meth:`load` loads."""

@@ -1,19 +1,37 @@
-"""ImageWAM on Ovis-U1: the network, and its order of tokens: text and state, generated image, observed image."""
+"""ImageWAM on Ovis-U1: the network, its order of tokens (text and state, generated image, observed image), and the
+encoders that it is used with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
+from wam_eval.models.autoencoder import SampledAutoencoder
+from wam_eval.models.files import files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
+from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
 from wam_eval.models.nn.transformer import KeyValue, Rotation, grid_rotation
+from wam_eval.models.ovis.encoders import (
+    ConditionEncoder,
+    ConditionSizes,
+    load_condition_encoder,
+    load_vae,
+    load_words,
+    random_condition_encoder,
+    random_vae,
+    random_words,
+)
+from wam_eval.models.ovis.files import OVIS_U1
 from wam_eval.models.ovis.transformer import (
     JOINT,
     OWN,
@@ -24,6 +42,9 @@ from wam_eval.models.ovis.transformer import (
     double_blocks,
     single_blocks,
 )
+from wam_eval.models.prompt_cache import PromptCache
+from wam_eval.models.stages import parameter_count
+from wam_eval.places import cache_folder
 
 TARGET_TIME, REFERENCE_TIME, ACTION_TIME = 0, 1, 2
 """Positions of the generated image, of the observed image and of actions on the time axis."""
@@ -239,6 +260,86 @@ class OvisBackbone(Backbone):
         rotation = grid_rotation(self.config.sizes.axes, (time + 1, height, width))
         own = Rotation(*(part[-height * width :].float() for part in rotation))
         return own.to(self.device)
+
+
+class OvisU1(EditingModel):
+    """Ovis-U1. Its language model looks at the image and the prompt of every observation, so that it stays in memory.
+
+    Only the embeddings of the prompt's words are cached.
+    """
+
+    name = "ovis-u1"
+    files = OVIS_U1
+
+    def network(self, state_dim: int, action_dim: int) -> OvisBackbone:
+        """The network for a robot, on the present default device."""
+        return OvisBackbone(OvisConfig.of_size(self.size, state_dim, action_dim))
+
+    @property
+    def prompt_dim(self) -> int:
+        """Width of the embeddings of words."""
+        return self._sizes.width
+
+    @property
+    def resident(self) -> int:
+        """Parameters of the encoder of prompt and image."""
+        with torch.device("meta"):
+            return parameter_count(ConditionEncoder(self._sizes))
+
+    def prompt_cache(self) -> PromptCache:
+        """A cache of the embeddings of the prompts' words."""
+        if self.folder is None:
+            return PromptCache(partial(random_words, self._sizes, self.context), self.digest(), None, self.context)
+        digest = hashlib.sha256(f"{self.context} {self.digest()}".encode())
+        place = self.files.tokenizer(self.folder)
+        for file in sorted(path for path in place.iterdir() if path.suffix in (".json", ".txt")):
+            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+        open_words = partial(load_words, self.folder, self.context)
+        return PromptCache(open_words, digest.hexdigest(), cache_folder("prompts"), self.context)
+
+    def digest(self) -> str:
+        """Digest of the files, which contain all encoders."""
+        if self.folder is None:
+            return f"random {self.size}"
+        return files_digest(self.files.weights(self.folder, "weights"))
+
+    def load(self) -> None:
+        """Load the encoder of prompt and image, and the autoencoder."""
+        _ = self._encoder, self._vae
+
+    def encoders(self) -> Mapping[str, nn.Module]:
+        """The encoder of prompt and image, and the autoencoder."""
+        return {"encoder of prompt and image": self._encoder, "image encoder and decoder": self._vae.model}
+
+    def encode(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Tokens of images; each has the latents of 2 x 2 places."""
+        tokens = pixel_unshuffle(self._vae.encode(images, seeds), 2).flatten(2).transpose(1, 2)
+        return tokens.contiguous()  # Another layout of memory would be computed by another algorithm.
+
+    def decode(self, tokens: Tensor, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        """Images of tokens."""
+        return self._vae.decode(pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), 2))
+
+    def condition(self, prompts: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        """States of the language model after it has seen image and prompt."""
+        encoded: tuple[Tensor, Tensor] = self._encoder(images, prompts, self.context)
+        return encoded
+
+    @cached_property
+    def _encoder(self) -> ConditionEncoder:
+        if self.folder is None:
+            return random_condition_encoder(self._sizes, 0, self.dtype, self.device)
+        return load_condition_encoder(self.folder, self._sizes, self.dtype, self.device)
+
+    @cached_property
+    def _vae(self) -> SampledAutoencoder:
+        if self.folder is None:
+            return random_vae(self.size, 0, self.dtype, self.device)
+        return load_vae(self.folder, self.size, self.dtype, self.device)
+
+    @property
+    def _sizes(self) -> ConditionSizes:
+        return ConditionSizes.of_size(self.size)
 
 
 def _unrotated(count: int, like: Rotation) -> Rotation:

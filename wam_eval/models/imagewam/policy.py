@@ -28,6 +28,7 @@ from wam_eval.models.imagewam.checkpoint import (
 )
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.imagewam.flux2 import Flux2Klein4B, Flux2Klein9B
+from wam_eval.models.imagewam.ovis import OvisU1
 from wam_eval.models.imagewam.sampling import HORIZON, Sampler
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings
 from wam_eval.models.preprocessing import Normaliser, find_statistics
@@ -41,7 +42,7 @@ WORKING_GIB = 4.0
 EXAMPLE_TOKENS = 32
 """Tokens of the prompt for which operations are counted."""
 
-BACKBONES: Mapping[str, type[EditingModel]] = {model.name: model for model in (Flux2Klein4B, Flux2Klein9B)}
+BACKBONES: Mapping[str, type[EditingModel]] = {model.name: model for model in (Flux2Klein4B, Flux2Klein9B, OvisU1)}
 """Name of a backbone in settings -> image-editing model."""
 
 
@@ -57,7 +58,7 @@ class ImageWAMSettings(ModelSettings):
         encoders: folder with the backbone's image and text encoder; found automatically if ``None``.
     """
 
-    backbone: Literal["flux2-4b", "flux2-9b"] = "flux2-4b"
+    backbone: Literal["flux2-4b", "flux2-9b", "ovis-u1"] = "flux2-4b"
     robot: Literal["libero", "robotwin", "robotwin-16"] = "libero"
     execute: int = Field(default=12, ge=1, le=HORIZON)
     size: Literal["full", "tiny"] = "full"
@@ -154,7 +155,8 @@ class ImageWAMPolicy(ModelPolicy):
         }
 
     def _needed_gib(self) -> float:
-        return parameter_count(self._empty) * self._dtype.itemsize / 2**30 + WORKING_GIB
+        parameters = parameter_count(self._empty) + self._editing.resident
+        return parameters * self._dtype.itemsize / 2**30 + WORKING_GIB
 
     @torch.inference_mode()
     def _infer(
