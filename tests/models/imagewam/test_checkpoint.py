@@ -161,7 +161,7 @@ def training(folder: Path, **changes: Any) -> Path:
 
 
 def test_a_training_that_fits_passes(tmp_path: Path) -> None:
-    check_training(tmp_path / "model.pt", read_training(training(tmp_path)), "flux2-4b", LIBERO, 5.0)
+    check_training(tmp_path / "model.pt", read_training(training(tmp_path)), "flux2-4b", LIBERO, 5.0, True)
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_a_training_that_fits_passes(tmp_path: Path) -> None:
 def test_a_training_that_differs_is_refused(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     found = read_training(training(tmp_path, **changes))
     with pytest.raises(UserError, match=named):
-        check_training(tmp_path / "model.pt", found, "flux2-4b", LIBERO, 5.0)
+        check_training(tmp_path / "model.pt", found, "flux2-4b", LIBERO, 5.0, True)
 
 
 def test_the_policy_of_the_training_is_named(tmp_path: Path) -> None:
     found = read_training(training(tmp_path, variant="klein-base-9b"))
     with pytest.raises(UserError, match="--policy imagewam-flux2-9b"):
-        check_training(tmp_path / "model.pt", found, "flux2-4b", ROBOTWIN, 5.0)
+        check_training(tmp_path / "model.pt", found, "flux2-4b", ROBOTWIN, 5.0, True)
 
 
 @pytest.mark.parametrize("content", ["[", "a: b", "model: {_target_: fastwam.runtime.create_fastwam}"])

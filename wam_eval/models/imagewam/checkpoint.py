@@ -127,18 +127,23 @@ def read_training(path: Path) -> Training:
     )
 
 
-def check_training(checkpoint: Path, training: Training, backbone: str, robot: Robot, shift: float) -> None:
+def check_training(
+    checkpoint: Path, training: Training, backbone: str, robot: Robot, shift: float, packed: bool
+) -> None:
     """Compare the training of a checkpoint with the policy that is to use it.
 
     Raises:
         UserError: they differ; the message names every difference.
     """
+    # Texts of Ovis-U1 have no padding, so that the state follows the last word in any case.
+    trained_packed = None if training.backbone == "ovis-u1" else training.packed
     pairs = (
         ("backbone", training.backbone, backbone),
         ("numbers of an action", training.action_dim, robot.model_action_dim),
         ("numbers of a state", training.state_dim, robot.model_state_dim),
         ("picture (height, width)", training.image_size, robot.image_size),
         ("shift of the schedule", training.shift, shift),
+        ("pack_proprio", trained_packed, packed),
     )
     faults = [
         f"{what}: {trained} in the training, {used} here"
@@ -146,9 +151,10 @@ def check_training(checkpoint: Path, training: Training, backbone: str, robot: R
         if trained not in (None, used)
     ]
     if faults:
+        policy = f"imagewam-{training.backbone or backbone}" + ("-packed" if trained_packed and not packed else "")
         raise UserError(
             f"{checkpoint} does not fit this policy, according to train_config.yaml: {'; '.join(faults)}. "
-            f"Choose the policy of its training, such as --policy imagewam-{training.backbone or backbone}"
+            f"Choose the policy of its training, such as --policy {policy}"
         )
 
 

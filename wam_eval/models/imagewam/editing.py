@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wam_eval.benchmark import Check
 from wam_eval.models.files import ModelFiles
 from wam_eval.models.imagewam.backbone import Backbone
 from wam_eval.models.policy import padded
@@ -24,6 +25,7 @@ class EditingModel(ABC):
     Args:
         size: ``full``, or ``tiny`` for tests.
         context: tokens of a prompt with its padding; a longer prompt is cut off.
+        packed: True if the state follows the last word of a prompt, False if it follows the padding.
         dtype, device: of the encoders.
 
     Attributes:
@@ -37,12 +39,28 @@ class EditingModel(ABC):
     files: ClassVar[ModelFiles]
     stride: ClassVar[int] = 16
 
-    def __init__(self, size: Literal["full", "tiny"], context: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, size: Literal["full", "tiny"], context: int, packed: bool, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.size = size
         self.context = context
+        self.packed = packed
         self.dtype = dtype
         self.device = device
         self.folder: Path | None = None
+
+    @classmethod
+    def checks(cls) -> Sequence[Callable[[], Check]]:
+        """Checks that the files are on this machine."""
+        return (cls.files.check,)
+
+    def find(self, folder: str | None) -> None:
+        """Find the files, in a folder or as :meth:`wam_eval.models.files.ModelFiles.find` does.
+
+        Raises:
+            UserError: a part is missing; the message says how to get it.
+        """
+        self.folder = self.files.find(folder)
 
     @abstractmethod
     def network(self, state_dim: int, action_dim: int) -> Backbone:

@@ -1,16 +1,30 @@
-"""ImageWAM on OmniGen2: the network, and its order of tokens: text and state, observed image, generated image."""
+"""ImageWAM on OmniGen2: the network, its order of tokens (text and state, observed image, generated image), and the
+encoders that it is used with.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from wam_eval.benchmark import Check
+from wam_eval.models.autoencoder import SampledAutoencoder
+from wam_eval.models.files import files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
-from wam_eval.models.nn.transformer import KeyValue, Stream, continued, grid_rotation
+from wam_eval.models.imagewam.editing import EditingModel
+from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued, grid_rotation
+from wam_eval.models.omnigen2.encoders import load_text_encoder, load_vae, random_text_encoder, random_vae
+from wam_eval.models.omnigen2.files import OMNIGEN2, QWEN
 from wam_eval.models.omnigen2.transformer import (
     ActionTransformer,
     Condition,
@@ -19,6 +33,9 @@ from wam_eval.models.omnigen2.transformer import (
     rotation_at,
     typed,
 )
+from wam_eval.models.policy import padded
+from wam_eval.models.prompt_cache import PromptCache
+from wam_eval.places import cache_folder
 
 
 @dataclass(frozen=True)
@@ -28,15 +45,21 @@ class OmniGen2Config:
     Attributes:
         state_dim, action_dim: numbers of the robot's state and of an action.
         image, action: sizes of the image transformer and of the action expert.
+        packed: True if the state follows the last word of a text. False for models that were trained while it followed
+            the padding: there the image transformer receives the first token of the padding in place of the state,
+            which only the words see, in the blocks that refine them.
     """
 
     state_dim: int
     action_dim: int
     image: OmniGen2Sizes
     action: OmniGen2Sizes
+    packed: bool = True
 
     @classmethod
-    def of_size(cls, size: Literal["full", "tiny"], state_dim: int, action_dim: int) -> OmniGen2Config:
+    def of_size(
+        cls, size: Literal["full", "tiny"], state_dim: int, action_dim: int, packed: bool = True
+    ) -> OmniGen2Config:
         """ImageWAM on OmniGen2, or a tiny model."""
         image = OmniGen2Sizes()
         if size == "tiny":
@@ -44,7 +67,7 @@ class OmniGen2Config:
                 dim=48, layers=2, refiners=1, heads=4, groups=2, head_dim=12, text_dim=32, axes=(4, 4, 4)
             )
         action = replace(image, dim=1024 if size == "full" else 32, refiners=0, time_scale=1.0)
-        return cls(state_dim, action_dim, image, action)
+        return cls(state_dim, action_dim, image, action, packed)
 
 
 class ImageExpert(nn.Module):
@@ -157,20 +180,26 @@ class OmniGen2Backbone(Backbone):
     def _prefix(self, inputs: Inputs, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Refined tokens of text, state and observed image, which of them are valid, and their positions (B, P, 3)."""
         image, (height, width) = self.image, inputs.grid
-        text = inputs.text
-        if len(text) == 1:  # A single text needs no padding, and the official code has none.
-            text = text[:, : int(inputs.lengths[0])]
-        rows = torch.arange(len(inputs.lengths), device=text.device)
-        context = pad(text, (0, 0, 0, 1)).index_put((rows, inputs.lengths), self.proprio_encoder(inputs.states))
-        count = context.shape[1]
-        valid = (torch.arange(count, device=text.device) <= inputs.lengths[:, None])[:, None, None]
-        places = torch.arange(count, device=text.device).view(1, -1, 1).expand(len(text), -1, 3)
+        rows, end = torch.arange(len(inputs.lengths), device=inputs.text.device), inputs.text.shape[1]
+        # The official code pads a text before it adds the state; only the refiners run on the padding.
+        state_at = inputs.lengths if self.config.packed else torch.full_like(inputs.lengths, end)
+        context = pad(inputs.text, (0, 0, 0, 1)).index_put((rows, state_at), self.proprio_encoder(inputs.states))
+        index = torch.arange(end + 1, device=rows.device)
+        valid = (index <= inputs.lengths[:, None])[:, None, None]
+        places = index.view(1, -1, 1).expand(len(rows), -1, 3)
+        # A state behind the padding has no position, and the first token of the padding is computed but is no key.
+        refined_keys = ((index < inputs.lengths[:, None]) | (index == state_at[:, None]))[:, None, None]
+        positioned = valid.view(len(rows), -1, 1, 1)
+        rotation = Rotation(*(part * positioned for part in rotation_at(places, self.config.image.axes)))
         words = self._refined(
             image.context_refiner,
             image.time_caption_embed.caption_embedder(context),
-            Condition(None, rotation_at(places, self.config.image.axes)),
-            valid,
+            Condition(None, rotation),
+            refined_keys,
         )
+        if len(rows) == 1:  # The official code leaves out the padding here, as it answers a single observation.
+            count = int(inputs.lengths[0]) + 1
+            words, valid, places = words[:, :count], valid[..., :count], places[:, :count]
         positions = _image_positions((inputs.lengths + 1).view(-1, 1), height, width)
         seen = self._refined(
             image.ref_image_refiner,
@@ -185,6 +214,84 @@ class OmniGen2Backbone(Backbone):
         for block in typed(blocks):
             (x,), _ = self.run((block,), (x,), (condition,), None, mask)
         return x
+
+
+class OmniGen2(EditingModel):
+    """OmniGen2, with the language model of Qwen2.5-VL 3B as text encoder.
+
+    The prompt cache has one token more than a prompt: the first of the padding, which a model that is not packed
+    receives.
+    """
+
+    name = "omnigen2"
+    files = OMNIGEN2
+    _text_folder: Path | None = None
+
+    @classmethod
+    def checks(cls) -> Sequence[Callable[[], Check]]:
+        """Checks for the autoencoder and the text encoder."""
+        return OMNIGEN2.check, QWEN.check
+
+    def find(self, folder: str | None) -> None:
+        """Find the files of both; a folder that is named must contain both."""
+        super().find(folder)
+        self._text_folder = QWEN.find(folder)
+
+    def network(self, state_dim: int, action_dim: int) -> OmniGen2Backbone:
+        """The network for a robot, on the present default device."""
+        return OmniGen2Backbone(OmniGen2Config.of_size(self.size, state_dim, action_dim, self.packed))
+
+    @property
+    def prompt_dim(self) -> int:
+        """Width of the embedding of a prompt."""
+        return OmniGen2Config.of_size(self.size, 1, 1).image.text_dim
+
+    def prompt_cache(self) -> PromptCache:
+        """A cache of prompt embeddings, which loads the language model only if a prompt is new."""
+        if self._text_folder is None:
+            open_random = partial(random_text_encoder, self.size, self.context, self.dtype, self.device)
+            return PromptCache(open_random, f"random {self.size}", None, self.context + 1)
+        open_encoder = partial(load_text_encoder, self._text_folder, self.context, self.dtype, self.device)
+        digest = hashlib.sha256(f"{self.dtype} {self.context} ".encode())
+        digest.update(files_digest(QWEN.weights(self._text_folder, "text_encoder")).encode())
+        for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
+            if (file := QWEN.tokenizer(self._text_folder) / name).is_file():
+                digest.update(f"{name}\n".encode() + file.read_bytes())
+        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.context + 1)
+
+    def digest(self) -> str:
+        """Digest of the autoencoder's weights."""
+        if self.folder is None:
+            return f"random {self.size}"
+        return files_digest(self.files.weights(self.folder, "vae"))
+
+    def load(self) -> None:
+        """Load the autoencoder."""
+        _ = self._vae
+
+    def encoders(self) -> Mapping[str, nn.Module]:
+        """The autoencoder."""
+        return {"image encoder and decoder": self._vae.model}
+
+    def encode(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Tokens of images; each has the latents of 2 x 2 places."""
+        return tokens_of(self._vae.encode(images, seeds))
+
+    def decode(self, tokens: Tensor, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        """Images of tokens."""
+        return self._vae.decode(latents_of(tokens, grid))
+
+    def condition(self, prompts: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        """The prompts; the first token of the padding is not counted."""
+        del images
+        text, lengths = padded(prompts, self.context + 1)
+        return text[:, : self.context], lengths - 1
+
+    @cached_property
+    def _vae(self) -> SampledAutoencoder:
+        if self.folder is None:
+            return random_vae(self.size, self.dtype, self.device)
+        return load_vae(self.folder, self.dtype, self.device)
 
 
 def tokens_of(latents: Tensor) -> Tensor:

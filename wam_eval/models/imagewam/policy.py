@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from wam_eval.benchmark import Check
@@ -28,6 +28,7 @@ from wam_eval.models.imagewam.checkpoint import (
 )
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.imagewam.flux2 import Flux2Klein4B, Flux2Klein9B
+from wam_eval.models.imagewam.omnigen2 import OmniGen2
 from wam_eval.models.imagewam.ovis import OvisU1
 from wam_eval.models.imagewam.sampling import HORIZON, Sampler
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings
@@ -42,7 +43,9 @@ WORKING_GIB = 4.0
 EXAMPLE_TOKENS = 32
 """Tokens of the prompt for which operations are counted."""
 
-BACKBONES: Mapping[str, type[EditingModel]] = {model.name: model for model in (Flux2Klein4B, Flux2Klein9B, OvisU1)}
+BACKBONES: Mapping[str, type[EditingModel]] = {
+    model.name: model for model in (Flux2Klein4B, Flux2Klein9B, OmniGen2, OvisU1)
+}
 """Name of a backbone in settings -> image-editing model."""
 
 
@@ -55,15 +58,24 @@ class ImageWAMSettings(ModelSettings):
         execute: actions of a chunk of 16 that are executed before the policy is asked again.
         size: ``full``, or ``tiny`` for tests.
         context: tokens of a prompt with its padding; a longer prompt is cut off.
+        pack_proprio: True if the robot's state follows the last word of a prompt; False if it follows the padding, which
+            is possible on OmniGen2 only.
         encoders: folder with the backbone's image and text encoder; found automatically if ``None``.
     """
 
-    backbone: Literal["flux2-4b", "flux2-9b", "ovis-u1"] = "flux2-4b"
+    backbone: Literal["flux2-4b", "flux2-9b", "omnigen2", "ovis-u1"] = "flux2-4b"
     robot: Literal["libero", "robotwin", "robotwin-16"] = "libero"
     execute: int = Field(default=12, ge=1, le=HORIZON)
     size: Literal["full", "tiny"] = "full"
     context: int = Field(default=512, ge=16)
+    pack_proprio: bool = True
     encoders: str | None = None
+
+    @model_validator(mode="after")
+    def _check_packing(self) -> ImageWAMSettings:
+        if not self.pack_proprio and self.backbone != OmniGen2.name:
+            raise ValueError(f"`pack_proprio: false` is possible with `backbone: {OmniGen2.name}` only")
+        return self
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,9 @@ class ImageWAMPolicy(ModelPolicy):
 
     def __init__(self, settings: ImageWAMSettings) -> None:
         super().__init__(settings, ROBOTS[settings.robot], tiny=settings.size == "tiny")
-        self._editing = BACKBONES[settings.backbone](settings.size, settings.context, self._dtype, self._device)
+        self._editing = BACKBONES[settings.backbone](
+            settings.size, settings.context, settings.pack_proprio, self._dtype, self._device
+        )
         with torch.device("meta"):
             self._empty = self._editing.network(self._robot.model_state_dim, self._robot.model_action_dim)
         self._text_dim = self._editing.prompt_dim
@@ -109,7 +123,7 @@ class ImageWAMPolicy(ModelPolicy):
             self._open(Path(settings.checkpoint))
         check_memory(self._needed_gib(), self._device)
         if not settings.random_weights:
-            self._editing.folder = self._editing.files.find(settings.encoders)
+            self._editing.find(settings.encoders)
         self._prompts = self._editing.prompt_cache()
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": self._editing.digest()}
         self.spec = PolicySpec(
@@ -123,7 +137,7 @@ class ImageWAMPolicy(ModelPolicy):
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:
         """Checks for the image and text encoders."""
-        return tuple(model.files.check for model in BACKBONES.values())
+        return tuple(check for model in BACKBONES.values() for check in model.checks())
 
     def costs(self) -> Costs:
         """Parameters by component, and operations for one chunk without those that the prompt cache saves."""
@@ -146,7 +160,8 @@ class ImageWAMPolicy(ModelPolicy):
         statistics = find_statistics(path)
         training = path.with_name("train_config.yaml")
         if training.is_file():
-            check_training(path, read_training(training), self._settings.backbone, self._robot, self._settings.shift)
+            found, settings = read_training(training), self._settings
+            check_training(path, found, settings.backbone, self._robot, settings.shift, settings.pack_proprio)
         self._normaliser = Normaliser.read(statistics, self._robot, ROBOTS.values())
         self._facts |= {
             "statistics_sha256": checkpoint_digest(str(statistics)),
