@@ -64,6 +64,7 @@ RUN = ("run", "--suite", "toy", "--policy", "push")
         (("table", "imagewam-table3", "--with", "nothing"), "unknown run 'nothing'"),
         (("report", "nothing"), "unknown run 'nothing'"),
         (("convert", "nothing"), "unknown run 'nothing'"),
+        (("merge", "both", "nothing", "more"), "unknown run 'nothing'"),
         (("list", "suits"), "'suits' is not one of 'suites'"),
         (("list", "tasks"), "wam-eval list tasks --suite SUITE"),
         (("list", "tasks", "--suite", "nope"), "unknown suite 'nope'"),
@@ -123,7 +124,7 @@ def test_the_help_lists_all_commands_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip().endswith("heavy: []"), done.stdout + done.stderr
-    for command in ("run", "play", "list", "show", "compare", "report", "convert", "setup", "doctor", "seeds"):
+    for command in ("run", "play", "list", "show", "compare", "report", "merge", "convert", "setup", "doctor", "seeds"):
         assert f" {command} " in done.stdout, command
 
 

@@ -29,6 +29,8 @@ from wam_eval.policy import Policy
 
 PER_EPISODE = "episode"
 """Value of ``seed`` for different noise in each episode."""
+IDENTITY = ("checkpoint_step", "statistics_sha256", "training_sha256", "text_encoder", "image_encoder")
+"""Facts that identify a policy; others depend on the machine."""
 
 
 class ModelSettings(BatchSettings):
@@ -177,6 +179,10 @@ class ModelPolicy(Policy):
             self._prompts.prepare([self.prompt.format(task=instruction) for instruction in instructions])
             self._load()
         _ = self._batches
+
+    def identity(self) -> Mapping[str, Any]:
+        """Training step of the checkpoint, and digests of the files beside it and of the encoders."""
+        return {name: self._facts[name] for name in IDENTITY if name in self._facts}
 
     def facts(self) -> Mapping[str, Any]:
         """Device, dtype, versions, digests of statistics and encoders, and the rows of a fixed batch."""

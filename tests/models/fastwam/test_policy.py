@@ -251,6 +251,8 @@ def test_all_files_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     facts = json.loads(json.dumps(policy.facts()))
     assert facts["device"] == "CPU" and facts["dtype"] == "float32"
     assert len(facts["statistics_sha256"]) == len(facts["text_encoder"]) == 64
+    names = {"checkpoint_step", "statistics_sha256", "text_encoder", "image_encoder"}
+    assert policy.identity() == {name: facts[name] for name in names}, "not the device, nor versions"
 
 
 def test_the_model_is_loaded_after_the_text_encoder_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
