@@ -504,6 +504,19 @@ def test_a_key_is_nowhere_in_the_run(runs: Path, start: Start, monkeypatch: pyte
     assert "it is a map with ${TOY_KEY}" in errors[2]
 
 
+def test_a_key_in_requests_reaches_the_server_and_is_nowhere_in_the_run(
+    runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-very-secret-0815"
+    monkeypatch.setenv("TOY_KEY", key)
+    server = start([msgpack.packb({}), msgpack.packb({"error": f"wrong key {key}"})])
+    begin = {"login": {"token": "${TOY_KEY}"}, "task": "{instruction}"}
+    run(server, episodes=1, constants={"api_key": "${TOY_KEY}"}, begin=begin)
+    assert server.requests[0]["login"] == {"token": key} and server.requests[1]["api_key"] == key
+    assert not [path for path in runs.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+    assert records()["toy/00/000"].error == "RemoteError: wrong key ${TOY_KEY}"
+
+
 def test_a_missing_key_is_an_error_before_the_run(runs: Path, start: Start) -> None:
     with pytest.raises(UserError, match="environment variable TOY_KEY is not set"):
         run(start([PUSH]), on_ray=True, headers={"Authorization": "Bearer ${TOY_KEY}"})

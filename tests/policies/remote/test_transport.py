@@ -105,6 +105,9 @@ def test_a_key_comes_from_the_environment(start: Start, client: Client, monkeypa
     [
         ({"headers": {"Authorization": f"Bearer {KEY}"}}, "value of the header Authorization would be stored"),
         ({"headers": {"X-Api-Key": KEY}}, "value of the header X-Api-Key would be stored"),
+        ({"constants": {"api_key": KEY}}, "value of 'api_key' would be stored"),
+        ({"begin": {"login": [{"token": KEY}]}}, "value of 'token' would be stored"),
+        ({"constants": {"api_key": "${NO_KEY}"}}, "environment variable NO_KEY is not set on"),
         ({"headers": {"X-Team": "a\nHost: b"}}, "header X-Team has characters that cannot be sent"),
         ({"headers": {"X Team": "a"}}, "'X Team' is not the name of a header"),
         ({"checkpoint": f"wss://example.org?api_key={KEY}"}, "contains the value of 'api_key', which would be stored"),

@@ -22,6 +22,7 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.observation import ActionChunk, Observation
 from wam_eval.policies.remote.protocol import ReplyError, describe
+from wam_eval.policies.remote.transport import expand_message
 from wam_eval.policy import PolicySettings
 
 Key = str | Annotated[list[str], Field(min_length=1)]
@@ -29,6 +30,7 @@ Flip = Literal["none", "vertical", "horizontal", "both"]
 
 FIELDS = ("instruction", "episode", "suite", "task", "task_name", "index", "seed")
 """Names in braces that a begin or end request may contain."""
+_FIELD = re.compile(r"(?<!\$)\{(\w+)\}")  # ${NAME} is an environment variable
 
 
 class CameraMapping(BaseModel):
@@ -83,7 +85,8 @@ class MappingSettings(PolicySettings):
         colors: order of the channels, ``rgb`` or ``bgr``.
         state_key: key of the proprioception, float32 (d,); not sent if absent.
         prompt_key: key of the instruction.
-        constants: further keys of the request, with their values.
+        constants: further keys of the request, with their values; in texts, ``${NAME}`` stands for the value of an
+            environment variable.
         episode_key, step_key, first_key: keys of the episode's key, of its control step, and of a truth value that is
             true in the first request of an attempt; not sent if absent.
         actions_key: key of the actions in the reply.
@@ -156,7 +159,7 @@ class Mapping:
             first: True for the first one of an attempt.
         """
         settings = self._settings
-        request = copy.deepcopy(settings.constants)
+        request: dict[str, Any] = expand_message(settings.constants)
         for name, camera in settings.cameras.items():
             _put(request, camera.key, self._image(observation.images[name], camera.flip))
         for key, value in (
@@ -215,8 +218,9 @@ class Mapping:
         if value is None:
             raise ReplyError(
                 f"its reply has no `{name}`; it is {describe(reply)}",
-                "Set `actions_key` in the policy's YAML to the right key, or to a list of keys if it is nested. Other "
-                "protocols than openpi's are not understood.",
+                "Set `actions_key` in the policy's YAML to the right key, or to a list of keys if it is nested. "
+                "Several keys for the numbers of one action need a server that puts them together; other protocols "
+                "than openpi's are not understood.",
             )
         found = f"`{name}` of its reply is {describe(value)}"
         if isinstance(value, list):
@@ -258,7 +262,7 @@ def fill(message: Any, episode: Episode) -> Any:
         return message
     if alone := re.fullmatch(r"\{(\w+)\}", message):  # numbers stay numbers
         return values[alone[1]]
-    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), message)
+    return re.sub(_FIELD, lambda match: str(values[match[1]]), message)
 
 
 def check_fields(message: Any) -> None:
@@ -271,7 +275,7 @@ def check_fields(message: Any) -> None:
         for value in message.values() if isinstance(message, dict) else message:
             check_fields(value)
     elif isinstance(message, str):
-        for name in re.findall(r"\{(\w+)\}", message):
+        for name in re.findall(_FIELD, message):
             if name not in FIELDS:
                 raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{known}}}' for known in FIELDS)}")
 

@@ -25,8 +25,11 @@ from wam_eval.policies.remote.transport import (
     Fault,
     TransportError,
     check_headers,
+    check_message,
     check_variables,
+    expand_message,
     server_uri,
+    texts_of,
 )
 from wam_eval.policy import EpisodeLost, Policy, PolicySpec, PolicyUnavailable
 
@@ -55,7 +58,7 @@ class RemoteSettings(MappingSettings):
             default it is true if the server is told about episodes: with ``begin``, ``end``, ``episode_key`` or
             ``first_key``.
         begin, end: requests at the begin and the end of an episode, whose replies are awaited; none if absent. Texts
-            may contain the fields of the episode, see :data:`wam_eval.policies.remote.mapping.FIELDS`.
+            may contain the fields of the episode, see :data:`wam_eval.policies.remote.mapping.FIELDS`, and ``${NAME}``.
     """
 
     checkpoint: str
@@ -96,10 +99,16 @@ class RemoteSettings(MappingSettings):
     @model_validator(mode="after")
     def _variables(self) -> Self:
         try:
-            check_variables([self.checkpoint, *self.headers.values()])
+            check_message(self.messages)
+            check_variables([self.checkpoint, *self.headers.values(), *texts_of(self.messages)])
         except ValueError as error:
             raise PydanticCustomError("secret", "{text}", {"text": str(error)}) from None
         return self
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Requests, or parts of them, with fixed texts."""
+        return [message for message in (self.constants, self.begin, self.end) if message]
 
     @property
     def has_memory(self) -> bool:
@@ -129,7 +138,7 @@ class Remote(Policy):
         self._settings = settings
         self._uri = server_uri(settings.checkpoint)
         self._mapping = RequestMapping(settings)
-        self._endpoint = Endpoint(self._uri, settings.headers, settings.timeout)
+        self._endpoint = Endpoint(self._uri, settings.headers, settings.timeout, texts_of(settings.messages))
         self._connections = Connections(
             self._endpoint, settings.greeting, settings.ignored_metadata, settings.connections
         )
@@ -173,7 +182,7 @@ class Remote(Policy):
             self._own_connection(episode.key)
         if self._settings.begin is not None:
             try:
-                self._tell(episode.key, fill(self._settings.begin, episode))
+                self._tell(episode.key, expand_message(fill(self._settings.begin, episode)))
             except BaseException:  # an episode that has not begun is not ended
                 self._forget_connection(episode.key)
                 raise
@@ -202,7 +211,7 @@ class Remote(Policy):
             self._asked.discard(key)
         try:
             if episode and self._settings.end is not None and (not self.spec.stateful or key in self._own):
-                self._tell(key, fill(self._settings.end, episode))
+                self._tell(key, expand_message(fill(self._settings.end, episode)))
         except (RemoteError, EpisodeLost, PolicyUnavailable):
             pass
         self._forget_connection(key)

@@ -41,6 +41,10 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 """An environment variable in a header or an address."""
 SECRET = re.compile(r"auth|key|token|secret|passw|cookie|credential|signature|^sig$", re.IGNORECASE)
 """Names of headers and of parts of an address that may hold a key."""
+SECRET_FIELD = re.compile(
+    r"(^|[_-])(api[_-]?key|access[_-]?key|token|secret|passw(or)?d|credentials?|authorization)$", re.IGNORECASE
+)
+"""Names of fields of a request that hold a key. Many other fields are keys in the sense of a map."""
 
 _LOST_CODES = (1001, 1005, 1006, 1012, 1013, 1014)  # the server or a proxy goes away, and may come back
 _REFUSED_CODES = (1002, 1003, 1007, 1008, 1009, 1010)  # every message like this one is refused
@@ -107,10 +111,12 @@ class Endpoint:
         uri: as the user gave it, from :func:`server_uri`; may contain ``${VARIABLE}``.
         headers: name -> value, which may contain ``${VARIABLE}``.
         timeout: seconds to wait for a connection or an answer.
+        others: further texts that may contain ``${VARIABLE}``.
     """
 
-    def __init__(self, uri: str, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, uri: str, headers: Mapping[str, str], timeout: float, others: Iterable[str] = ()) -> None:
         self.uri, self.headers, self.timeout = uri, headers, timeout
+        self._named = variables([uri, *headers.values(), *others])
         self._reached = False
 
     def connect(self, timeout: float | None = None) -> Connection:
@@ -150,8 +156,8 @@ class Endpoint:
         return _WebsocketConnection(connection, stack, self)
 
     def redact(self, text: str) -> str:
-        """A text without the values of the environment variables that the address and the headers name."""
-        for name in variables([self.uri, *self.headers.values()]):
+        """A text without the values of the environment variables that the address, the headers and others name."""
+        for name in self._named:
             value = os.environ.get(name, "")
             if len(value) > 2:
                 text = text.replace(value, f"${{{name}}}")
@@ -351,6 +357,25 @@ def check_headers(headers: Mapping[str, str]) -> None:
             )
 
 
+def check_message(message: Any) -> None:
+    """Refuse a request that contains a key instead of the name of an environment variable.
+
+    Raises:
+        ValueError: the text contains no value of the request.
+    """
+    if isinstance(message, list):
+        for value in message:
+            check_message(value)
+    elif isinstance(message, dict):
+        for name, value in message.items():
+            if isinstance(value, str) and SECRET_FIELD.search(name) and not VARIABLE.search(value):
+                raise ValueError(
+                    f"the value of {name!r} would be stored with the run: put the key into an environment variable, "
+                    "and write its name, such as ${MY_KEY}, in its place"
+                )
+            check_message(value)
+
+
 def check_variables(texts: Iterable[str]) -> None:
     """Check that the environment variables in some texts are set.
 
@@ -378,6 +403,23 @@ def variables(texts: Iterable[str]) -> list[str]:
 def expand(text: str) -> str:
     """A text with the values of its environment variables; an empty one if a variable is not set."""
     return VARIABLE.sub(lambda match: os.environ.get(match[1], ""), text)
+
+
+def texts_of(message: Any) -> list[str]:
+    """All texts in a request, without its keys."""
+    if isinstance(message, dict | list):
+        values = message.values() if isinstance(message, dict) else message
+        return [text for value in values for text in texts_of(value)]
+    return [message] if isinstance(message, str) else []
+
+
+def expand_message(message: Any) -> Any:
+    """A request with the values of the environment variables that its texts name."""
+    if isinstance(message, dict):
+        return {name: expand_message(value) for name, value in message.items()}
+    if isinstance(message, list):
+        return [expand_message(value) for value in message]
+    return expand(message) if isinstance(message, str) else message
 
 
 def _literal_secret(uri: str) -> str | None:
