@@ -16,7 +16,7 @@ from wam_eval.config import PolicyConfig
 from wam_eval.errors import UserError
 from wam_eval.policy import Policy, policy_arguments
 from wam_eval.run.execute import RunProgress, RunRequest, check_label, default_name, execute
-from wam_eval.run.folder import RunFolder, RunRecord, check_name
+from wam_eval.run.folder import RunFolder, RunRecord, check_name, made_name
 from wam_eval.run.identical_errors import IDENTICAL_ERRORS
 from wam_eval.run.plan import SuitePlan, plan_run
 from wam_eval.run.task_selection import TaskSelection
@@ -184,7 +184,7 @@ def evaluate(
         planned(plans)
     name = run or default_name(suite, policy_name, plans[0].protocol.card, checkpoint, label)
     if loaded and not run:
-        name += datetime.now(UTC).strftime("-%Y%m%dT%H%M%S.%f")
+        name = made_name(name + datetime.now(UTC).strftime("-%Y%m%dT%H%M%S.%f"))
     request = RunRequest(
         name=name,
         plans=plans,

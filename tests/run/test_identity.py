@@ -22,11 +22,12 @@ from wam_eval.report.tables import markdown_of, plain_of, summary_of
 from wam_eval.run.execute import RunRequest, check_label, default_name, execute
 from wam_eval.run.folder import LONGEST_NAME, PolicyRecord, RunFolder, is_name
 from wam_eval.run.plan import plan_run
+from wam_eval.run.replay_episode import replay_episode
 
 A, B = {"name": "model_A", "horizon": 10}, {"name": "model_B", "horizon": 10}
 
 
-def play_stated(server: dict[str, Any], episodes: int = 1, **options: Any) -> RunFolder:
+def play_stated(server: dict[Any, Any], episodes: int = 1, **options: Any) -> RunFolder:
     """Play the policy that states facts about its server."""
     return play("stated", settings={"server": server, **options.pop("more", {})}, episodes=episodes, **options)
 
@@ -93,6 +94,32 @@ def test_a_checkpoint_whose_content_is_unknown_is_named() -> None:
     assert not record.model_copy(update={"checkpoint_sha256": "abc"}).unidentified
     assert not record.model_copy(update={"facts": None}).unidentified, "older runs did not record it"
     assert not record.model_copy(update={"settings": {}}).unidentified, "no checkpoint"
+
+
+def test_facts_are_compared_as_json_holds_them(runs: Path) -> None:
+    """Tuples, numbers as keys, and values that are no JSON do not look like another policy."""
+    odd = {"shape": (1, 2), 3: "three", "scale": float("nan"), "limit": float("-inf"), "path": Path("/a")}
+    folder = play_stated(odd)
+    play_stated(odd, episodes=2)
+    assert folder.read().policy.facts == {
+        "server": {"shape": [1, 2], "3": "three", "scale": "NaN", "limit": "-Infinity", "path": "/a"}
+    }
+
+
+def test_an_episode_is_not_repeated_with_another_policy(runs: Path) -> None:
+    folder = play_stated(A)
+    with pytest.raises(
+        UserError, match=r"the policy is not that of run 'test':\n  policy\.facts\.server\.name: 'model_A'"
+    ):
+        replay_episode("test", "toy/00/000")
+    policy = folder.read().policy
+    folder.write(folder.read().model_copy(update={"policy": policy.model_copy(update={"facts": {"server": {}}})}))
+    assert replay_episode("test", "toy/00/000").same
+
+
+def test_the_name_of_a_run_of_an_object_is_valid(runs: Path) -> None:
+    run = wam_eval.evaluate(suite="toy", policy=Stated.create(), label="ü" * 80, tasks="0", episodes=1, simulators=1)
+    assert is_name(run.name)
 
 
 # Labels

@@ -229,7 +229,7 @@ class StatedSettings(PushSettings):
         crash: text of an error that it raises at every observation; none if empty.
     """
 
-    server: dict[str, Any] = Field(default_factory=dict)
+    server: dict[Any, Any] = Field(default_factory=dict)
     crash: str = ""
 
 

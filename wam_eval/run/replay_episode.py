@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wam_eval.benchmark import load_benchmark
 from wam_eval.config import PolicyConfig
-from wam_eval.errors import unknown
-from wam_eval.run.folder import RunFolder, video_name
+from wam_eval.errors import UserError, unknown
+from wam_eval.policy import checkpoint_digest
+from wam_eval.run.folder import PolicyRecord, RunFolder, video_name
 from wam_eval.run.ledger import read_ledger
 from wam_eval.run.worker import Worker, WorkerPlan
 
@@ -33,7 +35,7 @@ def replay_episode(run: str, key: str) -> Repetition:
     """Play an episode of a run once more, with the run's policy and protocol.
 
     Raises:
-        UserError: no such run or episode, or this machine would use another protocol.
+        UserError: no such run or episode, another policy, or this machine would use another protocol.
     """
     folder = RunFolder(run)
     description = folder.read()
@@ -54,7 +56,8 @@ def replay_episode(run: str, key: str) -> Repetition:
     )
     worker = Worker(plan)
     try:
-        worker.start()
+        stated = worker.start()
+        _check_policy(run, description.policy, {"facts": stated["identity"], "source": stated["source"]})
         result = worker.play(0, record.episode(suite.protocol.limit_of(record.task_name)))
     finally:
         worker.close()
@@ -67,3 +70,12 @@ def replay_episode(run: str, key: str) -> Repetition:
         same=(record.outcome, record.steps) == (now.outcome, now.steps),
         video=folder.path / videos[0][0] if videos else None,
     )
+
+
+def _check_policy(run: str, then: PolicyRecord, stated: dict[str, Any]) -> None:
+    """Refuse to play an episode with another policy than the run's, such as another model behind the same address."""
+    content = checkpoint_digest(then.settings.get("checkpoint"))
+    now = then.model_copy(update={**stated, "checkpoint_sha256": content})
+    if found := then.differences(now):
+        listed = "\n  ".join(f"{name}: {before!r} then, {after!r} now" for name, before, after in found)
+        raise UserError(f"the policy is not that of run {run!r}:\n  {listed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -139,8 +140,8 @@ class Worker:
         if self._plan.imagine:
             check_imagines(self._plan.policy.title, self._policy.spec)
         self._policy.prepare(self._plan.instructions)
-        identity = dict(self._policy.identity())
-        facts = {**identity, **self._policy.facts()}
+        identity = _plain(self._policy.identity())
+        facts = {**identity, **_plain(self._policy.facts())}
         self._batcher = Batcher(self._policy, self._logs / "policy.log")
         count = self._choose_count(resources)
         return {
@@ -368,6 +369,12 @@ def _result(episode: Episode, number: int, attempt: Attempt, files: _Files | Non
     if trajectory.steps:
         files.artefacts.append((trajectory_name(episode.key), trajectory.to_bytes()))
     return Result(record, tuple(files.artefacts), tuple(files.notes))
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as they are after a round trip through run.json, with which they are compared."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(facts), default=str, skipkeys=True), parse_constant=str)
+    return plain
 
 
 def _check_own_code(driver: tuple[str, str] | None) -> None:
