@@ -91,7 +91,7 @@ def test_mujoco_versions_are_listed_with_the_protocol_cards_that_use_them(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     check = checks.check_mujoco_versions(libero)
-    assert check.status == "ok" and "3.3.2 for openvla, fastwam, gr00t" in check.detail
+    assert check.status == "ok" and "3.3.2 for openvla, fastwam, imagewam, gr00t" in check.detail
     assert "not installed: 3.2.3 (openpi), 3.8.1 (lerobot), 3.3.7 (rlinf)" in check.detail
     assert "wam-eval setup libero --mujoco VERSION" in check.fix
     incomplete = environment("3.8.1").folder

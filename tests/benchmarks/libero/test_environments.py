@@ -208,6 +208,7 @@ def test_every_protocol_card_names_its_mujoco_and_its_source(libero: Benchmark) 
         "openvla": "3.3.2",
         "openpi": "3.2.3",
         "fastwam": "3.3.2",
+        "imagewam": "3.3.2",
         "lerobot": "3.8.1",
         "gr00t": "3.3.2",
         "rlinf": "3.3.7",
