@@ -251,7 +251,7 @@ class OmniGen2(EditingModel):
         if self._text_folder is None:
             open_random = partial(random_text_encoder, self.size, self.context, self.dtype, self.device)
             return PromptCache(open_random, f"random {self.size}", None, self.context + 1)
-        open_encoder = partial(load_text_encoder, self._text_folder, self.context, self.dtype, self.device)
+        open_encoder = partial(load_text_encoder, self._text_folder, self.size, self.context, self.dtype, self.device)
         digest = hashlib.sha256(f"{self.dtype} {self.context} ".encode())
         digest.update(files_digest(QWEN.weights(self._text_folder, "text_encoder")).encode())
         for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
@@ -291,7 +291,7 @@ class OmniGen2(EditingModel):
     def _vae(self) -> SampledAutoencoder:
         if self.folder is None:
             return random_vae(self.size, self.dtype, self.device)
-        return load_vae(self.folder, self.dtype, self.device)
+        return load_vae(self.folder, self.size, self.dtype, self.device)
 
 
 def tokens_of(latents: Tensor) -> Tensor:

@@ -58,8 +58,8 @@ class ImageWAMSettings(ModelSettings):
         execute: actions of a chunk of 16 that are executed before the policy is asked again.
         size: ``full``, or ``tiny`` for tests.
         context: tokens of a prompt with its padding; a longer prompt is cut off.
-        pack_proprio: True if the robot's state follows the last word of a prompt; False if it follows the padding, which
-            is possible on OmniGen2 only.
+        pack_proprio: True if the robot's state follows the last word of a prompt; False if it follows the padding,
+            which is possible on OmniGen2 only.
         encoders: folder with the backbone's image and text encoder; found automatically if ``None``.
     """
 

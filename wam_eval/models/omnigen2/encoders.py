@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,17 +21,21 @@ from wam_eval.models.omnigen2.files import (
     QWEN,
     TEXT_ENCODER_RULES,
     VAE_CONFIG,
-    config_of_shapes,
     text_encoder_config,
 )
 from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
 
-TEXT_SIZES: Mapping[Literal["full", "tiny"], Mapping[str, int]] = {
+Size = Literal["full", "tiny"]
+TEXT_SIZES: Mapping[Size, Mapping[str, int]] = {
     "full": {"vocabulary": 151_936, "width": 2048, "mlp_width": 11_008, "layers": 36, "key_value_width": 256},
     "tiny": {"vocabulary": 259, "width": 32, "mlp_width": 32, "layers": 2, "key_value_width": 32},
 }
 """Sizes of Qwen2.5-VL 3B, and of a tiny model whose tokens are bytes."""
-TINY_VAE = {**VAE_CONFIG, "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 8}
+VAE_SIZES: Mapping[Size, Mapping[str, Any]] = {
+    "full": VAE_CONFIG,
+    "tiny": {**VAE_CONFIG, "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 8},
+}
+"""Settings of the autoencoder."""
 
 
 class OmniGen2TextEncoder:
@@ -75,7 +79,9 @@ class OmniGen2TextEncoder:
         return torch.nn.functional.pad(states, (0, 0, 0, 1))[: count + 1].cpu()
 
 
-def load_text_encoder(folder: Path, length: int, dtype: torch.dtype, device: torch.device) -> OmniGen2TextEncoder:
+def load_text_encoder(
+    folder: Path, size: Size, length: int, dtype: torch.dtype, device: torch.device
+) -> OmniGen2TextEncoder:
     """Load text encoder and tokenizer from a folder. Tensors of the visual part are not read.
 
     Raises:
@@ -88,15 +94,9 @@ def load_text_encoder(folder: Path, length: int, dtype: torch.dtype, device: tor
         for name, tensor in _tensors(file).items()
         if not name.startswith(NOT_TEXT)
     }
-    title = "the language model of Qwen2.5-VL 3B"
+    model = _empty_text_encoder(size)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    try:
-        config = Qwen2_5_VLTextConfig(**config_of_shapes(found))
-    except KeyError as error:
-        raise UserError(f"{weights[0]} is not {title}: it has no tensor {error}") from error
-    with torch.device("meta"):
-        model = Qwen2_5_VLTextModel(config)
-    check_layout(found, layout_of(model), weights[0], title)
+    check_layout(found, layout_of(model), weights[0], "the language model of Qwen2.5-VL 3B")
     load_weights(model, tensors, str(weights[0]), dtype, device)
     _place_rotary_buffers(model, device)
     place = QWEN.tokenizer(folder)
@@ -107,31 +107,31 @@ def load_text_encoder(folder: Path, length: int, dtype: torch.dtype, device: tor
     return OmniGen2TextEncoder(model, tokenizer, length)
 
 
-def random_text_encoder(
-    size: Literal["full", "tiny"], length: int, dtype: torch.dtype, device: torch.device
-) -> OmniGen2TextEncoder:
+def random_text_encoder(size: Size, length: int, dtype: torch.dtype, device: torch.device) -> OmniGen2TextEncoder:
     """A text encoder with random weights and bytes as tokens, for tests and measurements without downloads."""
-    config = Qwen2_5_VLTextConfig(**text_encoder_config(**TEXT_SIZES[size]))
-    with torch.device("meta"):
-        model = Qwen2_5_VLTextModel(config)
-    random_weights(model, 0, dtype, device)
+    model = random_weights(_empty_text_encoder(size), 0, dtype, device)
     _place_rotary_buffers(model, device)
     return OmniGen2TextEncoder(model, ByT5Tokenizer(extra_ids=0), length)
 
 
-def load_vae(folder: Path, dtype: torch.dtype, device: torch.device) -> SampledAutoencoder:
+def load_vae(folder: Path, size: Size, dtype: torch.dtype, device: torch.device) -> SampledAutoencoder:
     """Load the autoencoder from a folder.
 
     Raises:
         UserError: its file is missing, damaged, or belongs to another model.
     """
     (file, *_) = OMNIGEN2.weights(folder, "vae")
-    return load_autoencoder(VAE_CONFIG, _tensors(file), file, "the autoencoder of OmniGen2", dtype, device)
+    return load_autoencoder(VAE_SIZES[size], _tensors(file), file, "the autoencoder of OmniGen2", dtype, device)
 
 
-def random_vae(size: Literal["full", "tiny"], dtype: torch.dtype, device: torch.device) -> SampledAutoencoder:
+def random_vae(size: Size, dtype: torch.dtype, device: torch.device) -> SampledAutoencoder:
     """An autoencoder with random weights, for tests and measurements without downloads."""
-    return random_autoencoder(VAE_CONFIG if size == "full" else TINY_VAE, 0, dtype, device)
+    return random_autoencoder(VAE_SIZES[size], 0, dtype, device)
+
+
+def _empty_text_encoder(size: Size) -> Qwen2_5_VLTextModel:
+    with torch.device("meta"):
+        return Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(**text_encoder_config(**TEXT_SIZES[size])))
 
 
 def _tensors(file: Path) -> Mapping[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wam_eval.models.files import ModelFiles, Rules, Shapes
+from wam_eval.models.files import ModelFiles, Rules
 
 OMNIGEN2 = ModelFiles(
     name="OmniGen2",
@@ -61,19 +61,3 @@ def text_encoder_config(
             "mrope_section": [head_dim // 8, head_dim * 3 // 16, head_dim * 3 // 16],
         },
     }
-
-
-def config_of_shapes(shapes: Shapes) -> dict[str, Any]:
-    """Settings of transformers' ``Qwen2_5_VLTextModel`` for tensors of these shapes.
-
-    Raises:
-        KeyError: a tensor that every such model has is missing.
-    """
-    vocabulary, width = shapes["embed_tokens.weight"]
-    return text_encoder_config(
-        vocabulary,
-        width,
-        shapes["layers.0.mlp.gate_proj.weight"][0],
-        sum(name.endswith("self_attn.q_proj.weight") for name in shapes),
-        shapes["layers.0.self_attn.k_proj.weight"][0],
-    )
