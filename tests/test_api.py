@@ -216,7 +216,7 @@ def test_a_run_in_another_thread_touches_no_handler(runs: Path) -> None:
 
 def test_results_are_written_when_a_run_ends_with_an_error(runs: Path) -> None:
     """As when a policy server is gone."""
-    with pytest.raises(UserError, match="the policy stopped answering"):
+    with pytest.raises(UserError, match="the policy gives no usable answer"):
         evaluate(Push.create(faults={"2": "gone"}), episodes=4, run="mine")
     assert "2/2" in (runs / "mine" / "table.md").read_text()
 

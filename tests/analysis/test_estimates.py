@@ -53,7 +53,7 @@ def ended(record: RunRecord, outcomes: Mapping[tuple[str, int], Sequence[Outcome
             steps=1,
             attempt=1,
             seconds={},
-            error="needs assets" if outcome is N else None,
+            error={N: "needs assets", E: "it broke"}.get(outcome),
         )
         for (suite, task), row in outcomes.items()
         for index, outcome in enumerate(row)

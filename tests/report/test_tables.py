@@ -132,6 +132,13 @@ def test_reasons_for_episodes_that_were_not_run_are_stated() -> None:
     assert set(frame_of(found)["suite"]) == {"libero_plus_goal", "all"}
 
 
+def test_errors_are_stated_apart_from_reasons() -> None:
+    found = perturbed(goal=[S, E, E, N])
+    text = markdown_of(found)
+    assert "Error: it broke (episodes: 2)." in text and "Not run: needs assets (episodes: 1)." in text
+    assert text.count("(episodes: ") == 2
+
+
 def test_a_mean_has_no_successes() -> None:
     found = perturbed(goal=[S, F, S, N])
     mean = found.benchmarks[0].mean

@@ -121,7 +121,7 @@ def test_a_policy_that_becomes_unavailable_stops_the_run(runs: Path) -> None:
 
 
 def test_a_policy_may_be_unavailable_from_the_measurement_on(runs: Path) -> None:
-    with pytest.raises(UserError, match="the policy stopped answering: the server is gone"):
+    with pytest.raises(UserError, match="the policy gives no usable answer: the server is gone"):
         play("gone", settings={"faults": {"0": "gone"}}, episodes=6, simulators=None)
     assert not outcomes()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -121,14 +120,8 @@ def run(
     except api.RunInterrupted as interrupt:
         played, stopped = interrupt.run, True
     print_table(played)
-    errors = Counter(
-        record.error
-        for record in read_ledger(played.folder.ledger).records
-        if record.error and record.outcome is not Outcome.NOT_RUN  # The table lists reasons why episodes were not run.
-    )
-    for text, count in errors.most_common(3):
-        console.print(f"{count} x {text}", markup=False, highlight=False)
-    if errors:
+    outcomes = {record.outcome for record in read_ledger(played.folder.ledger).records}
+    if outcomes & {Outcome.POLICY_ERROR, Outcome.SIMULATOR_ERROR}:
         console.print(f"Logs are in {played.path}/logs. To play these episodes again, add --retry-errors (RETRY=1).")
     console.print(f"Saved in {played.path}", markup=False, highlight=False)
     if stopped:

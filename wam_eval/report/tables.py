@@ -19,7 +19,7 @@ from wam_eval.report.formats import markdown_table
 from wam_eval.run.folder import RunFolder
 
 MOST_REASONS = 5
-"""Number of reasons for episodes that were not run that notes state."""
+"""Number of reasons for episodes that were not run, and of errors, that notes state."""
 HEADINGS = ("task", "success", "rate %", "95 % interval", "coverage %")
 
 
@@ -185,7 +185,7 @@ def not_comparable(kind: str) -> str:
 
 
 def notes_of(summary: Summary) -> list[str]:
-    """Notes below the numbers: assets, faults, remarks, actions, tasks left out, coverage, protocol, intervals."""
+    """Notes below the numbers: assets, faults, remarks, actions, coverage, errors, protocol, intervals."""
     notes = [f"Played with {not_comparable(kind)}" for kind in summary.assets if kind != "official"]
     notes += [f"No conclusion is possible: {fault}." for fault in summary.run.faults]
     notes += [*summary.run.remarks, *summary.warnings]
@@ -196,6 +196,8 @@ def notes_of(summary: Summary) -> list[str]:
         notes.append(f"Incomplete: {missing} planned episodes do not count (not played yet, not run, or errors).")
     reasons = islice(summary.total.reasons.items(), MOST_REASONS)
     notes += [f"Not run: {reason} (episodes: {count})." for reason, count in reasons]
+    errors = ((text, count) for text, count in summary.errors.items() if text not in summary.total.reasons)
+    notes += [f"Error: {text} (episodes: {count})." for text, count in islice(errors, MOST_REASONS)]
     suites = summary.run.record.suites.items()
     notes.append(f"Protocol: {', '.join(f'{n} {s.protocol.card} {s.protocol_sha256:.12}' for n, s in suites)}.")
     notes.append("Intervals: Wilson for a task; for a suite, its episodes resampled within tasks.")

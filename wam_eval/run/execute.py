@@ -111,7 +111,7 @@ def execute(request: RunRequest) -> RunFolder:
         The run's folder.
 
     Raises:
-        UserError: the request is not possible, the policy stopped answering, or it raises the same error again and
+        UserError: the request is not possible, the policy gives no usable answer, or it raises the same error again and
             again; the text says why. The ledger holds all finished episodes.
         KeyboardInterrupt: Ctrl-C; likewise.
     """
@@ -298,7 +298,7 @@ def _play(
         finally:
             dispatcher.stop()
     except PolicyUnavailable as error:
-        raise UserError(f"the policy stopped answering: {error}\nThe same command continues this run.") from error
+        raise UserError(f"the policy gives no usable answer: {error}\nThe same command continues this run.") from error
     except OSError as error:
         where = error.filename or folder.path
         raise UserError(f"{error.strerror or error}: {where}. The same command continues this run.") from error

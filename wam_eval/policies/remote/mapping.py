@@ -185,11 +185,13 @@ class Mapping:
         actions = self._ordered(self._actions(reply))
         expected = self._settings.action_dim or (space.dim if space else actions.shape[1])
         if actions.shape[1] != expected:
-            raise ReplyError(
-                f"its actions have shape {actions.shape}, but an action has {expected} numbers",
-                "If it gives more of them, or in another order, list the positions of the right ones as "
-                "`action_order` in the policy's YAML.",
-            )
+            advice = "Is its model for another robot?"
+            if actions.shape[1] > expected:
+                advice = (
+                    "If it gives more of them, or in another order, list the positions of the right ones as "
+                    "`action_order` in the policy's YAML."
+                )
+            raise ReplyError(f"its actions have shape {actions.shape}, but an action has {expected} numbers", advice)
         converted = actions.astype(np.float64)
         for gripper in space.grippers if space else ():
             for mapping in self._grippers:
