@@ -110,7 +110,7 @@ def test_a_run_with_other_assets_is_refused(runs: Path) -> None:
         execute(RunRequest("test", [plan], "push", config.load_policy("push")))
     assert "toy: assets: '' then, 'with an archive' now" in str(refused.value)
     assert "play the episodes that did not run for lack of them in a new run" in str(refused.value)
-    assert str(refused.value).endswith("Give this one a name: --run NAME")
+    assert str(refused.value).endswith("Give this one another name: --run NAME")
 
 
 def test_a_policy_that_becomes_unavailable_stops_the_run(runs: Path) -> None:

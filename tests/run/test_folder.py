@@ -104,7 +104,7 @@ def test_a_continued_run_keeps_what_it_planned_before() -> None:
     ],
 )
 def test_another_policy_is_refused(changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(UserError, match=f"run 'test' was started differently:\n  {fault}\nGive this one a name"):
+    with pytest.raises(UserError, match=f"run 'test' was started differently:\n  {fault}\nGive this one another name"):
         continued(run({}), run({}, **changes))
 
 

@@ -39,7 +39,7 @@ def test_another_model_behind_the_same_address_does_not_continue_a_run(runs: Pat
         play_stated(B, episodes=2)
     assert str(refused.value) == (
         "run 'test' was started differently:\n"
-        "  policy.facts.server.name: 'model_A' then, 'model_B' now\nGive this one a name: --run NAME"
+        "  policy.facts.server.name: 'model_A' then, 'model_B' now\nGive this one another name: --run NAME"
     )
     assert ((folder.path / "run.json").read_bytes(), folder.ledger.read_bytes()) == before, "nothing was planned either"
     play_stated(A, episodes=2)
