@@ -209,7 +209,9 @@ def _check_same_episodes(records: Sequence[Record], planned: Sequence[Episode]) 
         for name in ("seed", "instruction"):
             if episode and getattr(record, name) != getattr(episode, name):
                 then, now = getattr(record, name), getattr(episode, name)
-                raise UserError(f"{record.key} had the {name} {then!r} then, {now!r} now. Give this one another name: --run")
+                raise UserError(
+                    f"{record.key} had the {name} {then!r} then, {now!r} now. Give this one another name: --run"
+                )
 
 
 def _record_not_run(plans: Sequence[SuitePlan], ledger: Ledger) -> None:
