@@ -82,7 +82,9 @@ def test_a_frame_of_a_future_that_was_undone_is_not_compared() -> None:
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(1, 9), st.integers(1, 5))
-def test_every_chunk_has_its_present_and_all_frames_of_its_executed_part(lengths: list[int], n: int, every: int) -> None:
+def test_every_chunk_has_its_present_and_the_frames_of_its_executed_part(
+    lengths: list[int], n: int, every: int
+) -> None:
     due = imagination(len(lengths), n, every).due(Trajectory(tuple(map(chunk, lengths))))
     for number, length in enumerate(lengths):
         mine = [(frame, place.offset) for c, frame, place in due if c == place.chunk == number]

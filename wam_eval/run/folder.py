@@ -372,7 +372,9 @@ def check_same(run: str, found: Sequence[tuple[str, Any, Any]]) -> None:
     if found:
         listed = "\n  ".join(f"{name}: {then!r} then, {now!r} now" for name, then, now in found)
         hint = OTHER_ASSETS if any(name.endswith(ASSETS) for name, _, _ in found) else ""
-        raise UserError(f"run {run!r} was started differently:\n  {listed}\n{hint}Give this one another name: --run NAME")
+        raise UserError(
+            f"run {run!r} was started differently:\n  {listed}\n{hint}Give this one another name: --run NAME"
+        )
 
 
 def suite_differences(old: RunRecord, new: RunRecord) -> list[tuple[str, Any, Any]]:
