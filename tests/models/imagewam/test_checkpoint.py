@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,15 @@ def test_the_policy_of_the_training_is_named(tmp_path: Path) -> None:
     found = read_training(training(tmp_path, variant="klein-base-9b"))
     with pytest.raises(UserError, match="--policy imagewam-flux2-9b"):
         check_training(tmp_path / "model.pt", found, "flux2-4b", ROBOTWIN, 5.0, True)
+
+
+def test_the_place_of_the_state_in_the_training_is_respected(tmp_path: Path) -> None:
+    found = replace(read_training(training(tmp_path)), backbone="omnigen2")
+    with pytest.raises(UserError, match=r"pack_proprio: True in the training, False here.*imagewam-omnigen2-packed"):
+        check_training(tmp_path / "model.pt", found, "omnigen2", LIBERO, 5.0, False)
+    behind = replace(found, packed=False)
+    check_training(tmp_path / "model.pt", behind, "omnigen2", LIBERO, 5.0, False)
+    check_training(tmp_path / "model.pt", replace(behind, backbone="ovis-u1"), "ovis-u1", LIBERO, 5.0, True)
 
 
 @pytest.mark.parametrize("content", ["[", "a: b", "model: {_target_: fastwam.runtime.create_fastwam}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,12 @@ from tests.models.imagewam.test_checkpoint import payload, saved
 from wam_eval import config
 from wam_eval.errors import UserError
 from wam_eval.models.flux2.files import FLUX2
-from wam_eval.models.imagewam.policy import ImageWAMPolicy, stage_flops
+from wam_eval.models.imagewam.policy import (
+    BACKBONES,
+    ImageWAMPolicy,
+    ImageWAMSettings,
+    stage_flops,
+)
 from wam_eval.observation import ActionChunk, Observation
 from wam_eval.policy import check_settings, policy_arguments
 
@@ -26,10 +31,10 @@ def tiny(**settings: Any) -> ImageWAMPolicy:
     return ImageWAMPolicy.create(**{**TINY, "random_weights": True, **settings})
 
 
-@pytest.fixture(scope="module")
-def policy() -> ImageWAMPolicy:
+@pytest.fixture(scope="module", params=["flux2-4b", "omnigen2", "ovis-u1"])
+def policy(request: pytest.FixtureRequest) -> ImageWAMPolicy:
     """A tiny policy for LIBERO."""
-    return tiny()
+    return tiny(backbone=request.param)
 
 
 def chunk(policy: ImageWAMPolicy, observation: Observation) -> ActionChunk:
@@ -89,6 +94,18 @@ def test_placeholders_are_no_actions() -> None:
     assert one.state.shape == (14,)
 
 
+def test_the_place_of_the_state_is_a_setting_of_omnigen2() -> None:
+    packed, behind = (tiny(backbone="omnigen2", pack_proprio=value) for value in (True, False))
+    one = packed.example(0)
+    assert not np.allclose(actions(packed, one), actions(behind, one), atol=1e-5)
+    with pytest.raises(UserError, match="`pack_proprio: false` is possible with `backbone: omnigen2` only"):
+        tiny(pack_proprio=False)
+
+
+def test_every_backbone_is_a_value_of_the_setting() -> None:
+    assert set(get_args(ImageWAMSettings.model_fields["backbone"].annotation)) == set(BACKBONES)
+
+
 def test_a_checkpoint_needs_its_statistics(tmp_path: Path) -> None:
     path = saved(tmp_path, payload())
     with pytest.raises(UserError, match=r"dataset_stats\.json"):
@@ -106,16 +123,30 @@ def test_a_gated_repository_is_explained(tmp_path: Path, monkeypatch: pytest.Mon
         FLUX2["9b"].find()
 
 
-def test_operations_and_parameters_are_counted(policy: ImageWAMPolicy) -> None:
+@pytest.mark.parametrize("backbone", ["flux2-4b", "omnigen2", "ovis-u1"])
+def test_the_costs_of_a_policy_are_known_before_it_plays(backbone: str) -> None:
+    policy = tiny(backbone=backbone)
     costs = policy.costs()
     model = policy._sampler.model
-    one, three = (stage_flops(model, policy._editing, (224, 448), steps) for steps in (1, 3))
-    assert one["prefill"] == three["prefill"] > 0 and three["actions"] == 3 * one["actions"]
-    assert costs.parameters["action expert"] == sum(p.numel() for p in model.mixtures["action"].parameters())
+    networks = [model, *policy._editing.encoders().values()]
+    assert sum(costs.parameters.values()) == sum(p.numel() for network in networks for p in network.parameters())
+    assert costs.flops and costs.flops > 2 * costs.parameters["image expert"]
+
+
+def test_operations_are_counted_by_stage() -> None:
+    policy = tiny()
+    policy._load()
+    flops = stage_flops(policy._sampler.model, policy._editing, (224, 448), steps=3)
+    assert min(flops["vae"], flops["prefill"], flops["actions"]) > 0 and flops["actions"] % 3 == 0
 
 
 @pytest.mark.parametrize(
-    "name", ["imagewam-tiny", "imagewam-flux2-4b", "imagewam-flux2-4b-robotwin-16", "imagewam-flux2-9b"]
+    "name",
+    [
+        *("imagewam-tiny", "imagewam-tiny-omnigen2", "imagewam-tiny-ovis-u1"),
+        *("imagewam-flux2-4b", "imagewam-flux2-4b-robotwin-16", "imagewam-flux2-9b", "imagewam-ovis-u1"),
+        *("imagewam-omnigen2", "imagewam-omnigen2-packed"),
+    ],
 )
 def test_every_card_has_valid_settings(name: str) -> None:
     card = config.load_policy(name)

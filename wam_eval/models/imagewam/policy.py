@@ -141,6 +141,7 @@ class ImageWAMPolicy(ModelPolicy):
 
     def costs(self) -> Costs:
         """Parameters by component, and operations for one chunk without those that the prompt cache saves."""
+        self._load()
         model = self._sampler.model
         flops = stage_flops(model, self._editing, self._robot.image_size, self._settings.steps)
         return Costs(parameters_by_component(model, self._editing), float(sum(flops.values())))
