@@ -7,6 +7,8 @@ import torch
 
 from wam_eval.models.autoencoder import SampledAutoencoder, random_autoencoder
 
+torch.set_num_threads(1)  # With models this small, more threads are slower.
+
 CONFIG = {"block_out_channels": (8, 8, 8, 8), "norm_num_groups": 8, "latent_channels": 4, "scaling_factor": 0.5}
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from wam_eval.models.imagewam.backbone import Inputs
+from wam_eval.models.imagewam.checkpoint import make_model, open_checkpoint, recognise_backbone
 from wam_eval.models.imagewam.ovis import OvisBackbone, OvisConfig
 from wam_eval.models.imagewam.sampling import Sampler
 from wam_eval.models.weights import layout_of, random_weights
+
+torch.set_num_threads(1)  # With models this small, more threads are slower.
 
 # Of the official code (ImageWAM 5d4a341) with the weights and inputs below: three steps, noise of seed 42.
 FIRST_ACTION = {
@@ -106,3 +110,21 @@ def test_the_prefix_has_the_keys_of_both_attentions() -> None:
     assert {tuple(past.key.shape) for past in prefix.cache} == {(1, 6 + 24, 32)}
     assert {tuple(past.key.shape) for past in prefix.own} == {(1, 24, 32)}
     assert prefix.image == slice(6, 30)
+
+
+def test_a_checkpoint_has_two_names_for_the_blocks_of_images(tmp_path: Path) -> None:
+    model = tiny()
+    state = dict(model.state_dict())
+    mot = {name: tensor for name, tensor in state.items() if name.startswith("mixtures.")}
+    for name, tensor in list(mot.items()):
+        if name.startswith(("mixtures.video.transformer.double_blocks.", "mixtures.video.transformer.single_blocks.")):
+            mot[name.replace("transformer.", "")] = tensor
+    proprio = {name.partition(".")[2]: tensor for name, tensor in state.items() if name.startswith("proprio_encoder.")}
+    torch.save({"mot": mot, "proprio_encoder": proprio}, tmp_path / "model.pt")
+    with torch.device("meta"):
+        empty = OvisBackbone(OvisConfig.of_size("tiny", 8, 7))
+    checkpoint = open_checkpoint(tmp_path / "model.pt", empty, "ImageWAM on ovis-u1")
+    loaded = make_model(checkpoint, empty, torch.float32, torch.device("cpu"))
+    answers = [Sampler(one, steps=1).sample(inputs(), [0]) for one in (model, loaded)]
+    assert torch.equal(*answers)
+    assert recognise_backbone(layout_of(model)) == "ovis-u1"

@@ -26,6 +26,8 @@ from wam_eval.models.ovis.encoders import (
 from wam_eval.models.ovis.files import OVIS_U1, VAE
 from wam_eval.models.weights import layout_of
 
+torch.set_num_threads(1)  # With models this small, more threads are slower.
+
 TINY = ConditionSizes.of_size("tiny")
 # Of the official code (ImageWAM 5d4a341 with the vendored code of Ovis-U1) with the weights and inputs below.
 EXPECTED = {  # place -> first and last four channels
