@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
+from tests.builders.suites import write_short_suites
 from tests.toy.runs import records
 from wam_eval import config, evaluate
 from wam_eval.cli.app import app
@@ -32,18 +33,9 @@ TASKS = {"libero_object": "pick_up_the_alphabet_soup_and_place_it_in_the_basket"
 @pytest.fixture
 def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Suites of one task with few steps, and the tiny policy in all variants; returns the folder of runs."""
-    suites, policies = tmp_path / "own/suites", tmp_path / "own/policies"
-    suites.mkdir(parents=True)
+    policies = tmp_path / "own/policies"
+    write_short_suites(tmp_path / "own/suites", TASKS, LIMIT)
     policies.mkdir()
-    for suite, name in TASKS.items():
-        card = config.load_suite(suite)
-        (task,) = (task for task in card.tasks if task.name == name)
-        limit = {"step_limit": LIMIT} if task.step_limit else {}
-        limits = dict.fromkeys(card.step_limits, LIMIT)
-        content = card.model_copy(
-            update={"tasks": (task.model_copy(update=limit),), "trials": 1, "step_limits": limits}
-        ).model_dump(mode="json", exclude_defaults=True)
-        (suites / f"{suite}.yaml").write_text(yaml.safe_dump(content))
     tiny = config.load_policy("fastwam-tiny").model_dump(mode="json", exclude_defaults=True)
     variants = {variant: {"settings": {"variant": variant}} for variant in ("first_frame", "joint", "idm")}
     tiny["settings"]["steps"] = 2

@@ -1,0 +1,47 @@
+"""ImageWAM at tiny size on every backbone, with real simulators, from the YAML file to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from tests.builders.suites import write_short_suites
+from wam_eval import config, evaluate
+from wam_eval.cli.app import app
+from wam_eval.run.imagination import read_imagined
+
+LIMIT = 18  # Control steps of an episode: enough for an imagined image, which shows step 16.
+TASKS = {"libero_object": "pick_up_the_alphabet_soup_and_place_it_in_the_basket", "robotwin_clean": "click_bell"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", TASKS)
+@pytest.mark.parametrize("backbone", ["flux2-4b", "omnigen2", "ovis-u1"])
+def test_a_run_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: str, suite: str, backbone: str
+) -> None:
+    write_short_suites(tmp_path / "own/suites", TASKS, LIMIT)
+    name = "imagewam-tiny" if backbone == "flux2-4b" else f"imagewam-tiny-{backbone}"
+    tiny = config.load_policy(name).model_dump(mode="json", exclude_defaults=True)
+    tiny["settings"]["steps"] = 2
+    (tmp_path / "own/policies").mkdir()
+    (tmp_path / "own/policies/tiny.yaml").write_text(yaml.safe_dump(tiny))
+    monkeypatch.setenv("WAM_EVAL_PATH", str(tmp_path / "own"))
+    monkeypatch.setenv("WAM_EVAL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("WAM_EVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WAM_EVAL_ROBOTWIN_ROOT", "miniature")
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
+    evaluate(suite=suite, policy="tiny", run="tiny", imagine=1)
+    folder = tmp_path / "runs/tiny"
+    (record,) = map(json.loads, (folder / "episodes.jsonl").read_text().splitlines())
+    assert record["outcome"] == "failure" and record["steps"] == LIMIT
+    assert min(record["measured"][name] for name in ("ms_vae", "ms_prefill", "ms_actions")) > 0
+    assert 0 < record["measured"]["imagined_psnr"] < 60
+    (archive,) = (folder / "imagined").rglob("*.npz")
+    assert read_imagined(archive.read_bytes()).every == 16
+    reported = CliRunner().invoke(app, ["report", "tiny"])
+    assert reported.exit_code == 0, reported.output
