@@ -42,7 +42,8 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Attempts]:
         return result
 
     monkeypatch.setattr(opengl, "try_renderer", attempt)
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    for name in opengl.SETTINGS:  # Importing OpenCV sets LD_LIBRARY_PATH.
+        monkeypatch.delenv(name, raising=False)
     choose_renderer.cache_clear()
     yield results, order
     choose_renderer.cache_clear()
