@@ -11,16 +11,21 @@ from typer.testing import CliRunner
 
 from tests.builders.suites import write_short_suites
 from wam_eval import config, evaluate
+from wam_eval.benchmarks.libero_plus.data import VARIABLE
 from wam_eval.cli.app import app
+from wam_eval.models.imagewam.policy import ImageWAMPolicy
 from wam_eval.run.imagination import read_imagined
 
 LIMIT = 18  # Control steps of an episode: enough for an imagined image, which shows step 16.
 TASKS = {"libero_object": "pick_up_the_alphabet_soup_and_place_it_in_the_basket", "robotwin_clean": "click_bell"}
 
 
+BACKBONES = ["flux2-4b", "omnigen2", "ovis-u1"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", TASKS)
-@pytest.mark.parametrize("backbone", ["flux2-4b", "omnigen2", "ovis-u1"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_run_and_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: str, suite: str, backbone: str
 ) -> None:
@@ -45,3 +50,21 @@ def test_a_run_and_its_report(
     assert read_imagined(archive.read_bytes()).every == 16
     reported = CliRunner().invoke(app, ["report", "tiny"])
     assert reported.exit_code == 0, reported.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_task_of_libero_plus(
+    runs: Path, libero_plus_data: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    """The policy plays in this process, on one of the tasks that need no assets of LIBERO-Plus."""
+    monkeypatch.setenv(VARIABLE, str(libero_plus_data))
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
+    policy = ImageWAMPolicy.create(
+        backbone=backbone, size="tiny", random_weights=True, context=192, steps=1, dtype="float32", device="cpu"
+    )
+    filters = {"dimension": "noise"}
+    evaluate(suite="libero_plus_object", policy=policy, filters=filters, sample=0.001, simulators=1, run="plus")
+    (record,) = map(json.loads, (runs / "plus/episodes.jsonl").read_text().splitlines())
+    assert record["outcome"] == "failure" and record["measured"]["ms_actions"] > 0
+    assert record["actions"]
