@@ -38,6 +38,7 @@ class ModelFiles:
     Attributes:
         name: for people.
         setting: setting of policies that names their folder.
+        variable: environment variable that names their folder.
         repository: on the Hugging Face hub, in the layout of diffusers.
         parts: folder of each part in that layout -> names of the files, or of the tokenizer's folder, in which its
             authors publish it.
@@ -48,16 +49,12 @@ class ModelFiles:
 
     name: str
     setting: str
+    variable: str
     repository: str
     parts: Mapping[str, tuple[str, ...]]
     folders: tuple[str, ...] = ()
     gated: bool = False
     flat: bool = False
-
-    @property
-    def variable(self) -> str:
-        """Environment variable with the folder."""
-        return f"WAM_EVAL_{self.setting.upper()}"
 
     def find(self, path: str | None = None, download: bool = True) -> Path:
         """The folder of the files: the given one, else that of the environment variable, else the Hugging Face cache.

@@ -138,3 +138,5 @@ def test_missing_files_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyP
         UserError, match=r"lacks OmniGen2's text encoder and .*hf download Qwen/Qwen2\.5-VL-3B-Instruct"
     ):
         QWEN.find()
+    with pytest.raises(UserError, match=r"the setting `encoders` names .* lacks OmniGen2's vae"):
+        OMNIGEN2.find(str(tmp_path))

@@ -9,13 +9,15 @@ from wam_eval.models.files import ModelFiles, Rules, Shapes
 FLUX2 = {
     "4b": ModelFiles(
         name="FLUX.2 klein 4B",
-        setting="flux2_4b",
+        setting="encoders",
+        variable="WAM_EVAL_FLUX2_4B",
         repository="black-forest-labs/FLUX.2-klein-base-4B",
         parts={"vae": ("ae.safetensors",), "text_encoder": (), "tokenizer": ("text_encoder",)},
     ),
     "9b": ModelFiles(
         name="FLUX.2 klein 9B",
-        setting="flux2_9b",
+        setting="encoders",
+        variable="WAM_EVAL_FLUX2_9B",
         repository="black-forest-labs/FLUX.2-klein-base-9B",
         parts={"vae": ("ae.safetensors",), "text_encoder": (), "tokenizer": ("text_encoder",)},
         gated=True,

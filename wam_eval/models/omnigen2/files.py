@@ -8,13 +8,15 @@ from wam_eval.models.files import ModelFiles, Rules
 
 OMNIGEN2 = ModelFiles(
     name="OmniGen2",
-    setting="omnigen2",
+    setting="encoders",
+    variable="WAM_EVAL_OMNIGEN2",
     repository="OmniGen2/OmniGen2",
     parts={"vae": ()},
 )
 QWEN = ModelFiles(
     name="OmniGen2",
-    setting="omnigen2",
+    setting="encoders",
+    variable="WAM_EVAL_OMNIGEN2",
     repository="Qwen/Qwen2.5-VL-3B-Instruct",
     parts={"text_encoder": (), "tokenizer": ()},
     flat=True,

@@ -6,7 +6,8 @@ from wam_eval.models.files import ModelFiles
 
 OVIS_U1 = ModelFiles(
     name="Ovis-U1",
-    setting="ovis_u1",
+    setting="encoders",
+    variable="WAM_EVAL_OVIS_U1",
     repository="AIDC-AI/Ovis-U1-3B",
     parts={"weights": (), "tokenizer": ()},
     flat=True,

@@ -9,6 +9,7 @@ from wam_eval.models.files import ModelFiles, Rules, Shapes
 WAN = ModelFiles(
     name="Wan2.2",
     setting="wan",
+    variable="WAM_EVAL_WAN",
     repository="Wan-AI/Wan2.2-TI2V-5B-Diffusers",
     parts={
         "vae": ("Wan2.2_VAE.safetensors", "Wan2.2_VAE.pth"),
