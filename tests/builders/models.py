@@ -76,13 +76,18 @@ def write_checkpoint(folder: Path) -> Path:
     """A tiny checkpoint for LIBERO, with the statistics of its training data beside it."""
     path = folder / "step_010000.pt"
     torch.save(checkpoint_content(random_model()), path)
+    write_statistics(folder)
+    return path
+
+
+def write_statistics(folder: Path) -> None:
+    """Statistics of training data for LIBERO that change no number."""
     numbers = {"global_min": [-1.0], "global_max": [1.0], "global_mean": [0.0], "global_std": [1.0]}
     statistics = {
         group: {"default": {name: value * length for name, value in numbers.items()}}
         for group, length in (("state", 8), ("action", 7))
     }
     (folder / "dataset_stats.json").write_text(json.dumps(statistics))
-    return path
 
 
 def write_encoders(folder: Path) -> Path:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.builders.models import write_statistics
 from tests.models.imagewam.test_checkpoint import payload, saved
+from tests.models.omnigen2.test_encoders import write_omnigen2_encoders
 from wam_eval import config
 from wam_eval.errors import UserError
 from wam_eval.models.flux2.files import FLUX2
@@ -110,6 +112,27 @@ def test_a_checkpoint_needs_its_statistics(tmp_path: Path) -> None:
     path = saved(tmp_path, payload())
     with pytest.raises(UserError, match=r"dataset_stats\.json"):
         ImageWAMPolicy.create(**TINY, checkpoint=str(path))
+
+
+def test_a_checkpoint_and_encoders_from_files_give_the_same_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAM_EVAL_CACHE", str(tmp_path / "cache"))
+    settings = {**TINY, "backbone": "omnigen2"}
+    random = tiny(backbone="omnigen2")
+    state = random._sampler.model.state_dict()
+    mot = {name: tensor for name, tensor in state.items() if name.startswith("mixtures.")}
+    first = "mixtures.video.transformer.layers."
+    mot |= {name.replace(first, "mixtures.video.blocks."): mot[name] for name in list(mot) if name.startswith(first)}
+    proprio = {name: state[f"proprio_encoder.{name}"] for name in ("weight", "bias")}
+    path = saved(tmp_path, {"mot": mot, "proprio_encoder": proprio, "step": 7})
+    write_statistics(tmp_path)
+    write_omnigen2_encoders(tmp_path / "encoders")
+    loaded = ImageWAMPolicy.create(**settings, checkpoint=str(path), encoders=str(tmp_path / "encoders"))
+    one = random.example(0)
+    loaded.prepare([one.instruction])
+    assert np.array_equal(actions(loaded, one), actions(random, one))
+    assert loaded.facts()["checkpoint_step"] == 7 and len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
 
 
 def test_without_a_checkpoint_the_advice_names_both_ways() -> None:

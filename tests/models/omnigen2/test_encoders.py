@@ -79,8 +79,18 @@ def test_the_published_encoders_have_these_parameters() -> None:
 # Files
 
 
-def save(folder: Path, prefix: str, visual: str, text: OmniGen2TextEncoder) -> None:
-    """A folder with both downloads: the autoencoder, and Qwen2.5-VL in two files with an index and its tokenizer."""
+def write_omnigen2_encoders(
+    folder: Path, prefix: str = "model.", visual: str = "visual.", text: OmniGen2TextEncoder | None = None
+) -> None:
+    """A folder with both downloads: the autoencoder, and Qwen2.5-VL in two files with an index and its tokenizer.
+
+    Args:
+        folder: it is created.
+        prefix, visual: prefixes of the tensors of the language model and of the visual part.
+        text: the language model; tiny with random weights by default.
+    """
+    folder.mkdir(exist_ok=True)
+    text = text or encoder()
     tensors = {f"{prefix}{name}": tensor for name, tensor in text.model.state_dict().items()}
     tensors |= {f"{visual}blocks.0.attn.qkv.weight": torch.zeros(2, 2), "lm_head.weight": torch.zeros(2, 2)}
     write_shards(folder, tensors)
@@ -103,7 +113,7 @@ def write_shards(folder: Path, tensors: dict[str, Tensor]) -> None:
 )
 def test_a_folder_gives_both_encoders(tmp_path: Path, prefix: str, visual: str) -> None:
     text = encoder()
-    save(tmp_path, prefix, visual, text)
+    write_omnigen2_encoders(tmp_path, prefix, visual, text)
     assert OMNIGEN2.find(str(tmp_path)) == QWEN.find(str(tmp_path)) == tmp_path
     loaded = load_text_encoder(tmp_path, "tiny", 128, torch.float32, CPU)
     assert torch.equal(loaded.encode([BOWL])[0], text.encode([BOWL])[0])
@@ -116,7 +126,7 @@ def test_a_folder_gives_both_encoders(tmp_path: Path, prefix: str, visual: str) 
 
 def test_faults_of_a_file_are_named(tmp_path: Path) -> None:
     text = encoder()
-    save(tmp_path, "model.", "visual.", text)
+    write_omnigen2_encoders(tmp_path, text=text)
     tensors = {f"model.{name}": tensor for name, tensor in text.model.state_dict().items()}
     changed = {**tensors, "model.norm.weight": torch.ones(3), "other.weight": torch.ones(1)}
     changed.pop("model.layers.1.self_attn.k_proj.bias")

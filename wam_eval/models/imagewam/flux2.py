@@ -33,7 +33,7 @@ from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
 from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued
 from wam_eval.models.prompt_cache import PromptCache
-from wam_eval.places import cache_folder
+from wam_eval.places import portable_folder
 
 REFERENCE_TIME, TARGET_TIME = 10.0, 0.0
 """Positions of the observed and of the generated image on the time axis."""
@@ -254,7 +254,7 @@ class Flux2Klein4B(EditingModel):
             path for path in self.files.tokenizer(self.folder).iterdir() if path.suffix in (".json", ".jinja")
         ):
             digest.update(f"{file.name}\n".encode() + file.read_bytes())
-        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.context)
+        return PromptCache(open_encoder, digest.hexdigest(), portable_folder("prompts"), self.context)
 
     def digest(self) -> str:
         """Digest of the autoencoder's weights."""

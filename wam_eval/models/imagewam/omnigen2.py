@@ -35,7 +35,7 @@ from wam_eval.models.omnigen2.transformer import (
 )
 from wam_eval.models.policy import padded
 from wam_eval.models.prompt_cache import PromptCache
-from wam_eval.places import cache_folder
+from wam_eval.places import portable_folder
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ class OmniGen2(EditingModel):
         for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
             if (file := QWEN.tokenizer(self._text_folder) / name).is_file():
                 digest.update(f"{name}\n".encode() + file.read_bytes())
-        return PromptCache(open_encoder, digest.hexdigest(), cache_folder("prompts"), self.context + 1)
+        return PromptCache(open_encoder, digest.hexdigest(), portable_folder("prompts"), self.context + 1)
 
     def digest(self) -> str:
         """Digest of the autoencoder's weights."""

@@ -44,7 +44,7 @@ from wam_eval.models.ovis.transformer import (
 )
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.stages import parameter_count
-from wam_eval.places import cache_folder
+from wam_eval.places import portable_folder
 
 TARGET_TIME, REFERENCE_TIME, ACTION_TIME = 0, 1, 2
 """Positions of the generated image, of the observed image and of actions on the time axis."""
@@ -295,7 +295,7 @@ class OvisU1(EditingModel):
         for file in sorted(path for path in place.iterdir() if path.suffix in (".json", ".txt")):
             digest.update(f"{file.name}\n".encode() + file.read_bytes())
         open_words = partial(load_words, self.folder, self.context)
-        return PromptCache(open_words, digest.hexdigest(), cache_folder("prompts"), self.context)
+        return PromptCache(open_words, digest.hexdigest(), portable_folder("prompts"), self.context)
 
     def digest(self) -> str:
         """Digest of the files, which contain all encoders."""
