@@ -11,12 +11,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from wam_eval.models.nn.transformer import KeyValue, Layer, layer
+
+Image = TypeVar("Image", bound=nn.Module)
+Action = TypeVar("Action", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,48 @@ class Prefix:
     image: slice
 
 
-class Backbone(nn.Module, ABC):
+class ImageExpert(nn.Module):
+    """The image transformer, under the name that it has in the official checkpoint."""
+
+    def __init__(self, transformer: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+
+class Backbone(nn.Module, ABC, Generic[Image, Action]):
     """An image-editing transformer with its action expert and the encoder of the robot's state.
+
+    The state dict has the keys of the official checkpoint (``mixtures.video.transformer.…``, ``mixtures.action.…`` and
+    ``proprio_encoder.…``) without the second names that this gives to the layers of the image transformer.
+
+    Args:
+        image: the image transformer.
+        action: the action expert.
+        state_dim, action_dim: numbers of the robot's state and of an action.
+        text_dim: width of the embedding of a prompt.
 
     Attributes:
         run: computes a layer; a compiled form may replace it.
+        action_dim: numbers of an action.
     """
 
     run: Layer = staticmethod(layer)
-    mixtures: nn.ModuleDict
-    proprio_encoder: nn.Linear
+
+    def __init__(self, image: Image, action: Action, *, state_dim: int, action_dim: int, text_dim: int) -> None:
+        super().__init__()
+        self.action_dim = action_dim
+        self.mixtures = nn.ModuleDict({"video": ImageExpert(image), "action": action})
+        self.proprio_encoder = nn.Linear(state_dim, text_dim)
+
+    @property
+    def image(self) -> Image:
+        """The image transformer."""
+        return cast(Image, self.mixtures["video"].transformer)
+
+    @property
+    def action(self) -> Action:
+        """The action expert."""
+        return cast(Action, self.mixtures["action"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -78,11 +113,6 @@ class Backbone(nn.Module, ABC):
     def text_dim(self) -> int:
         """Width of the embedding of a prompt."""
         return self.proprio_encoder.out_features
-
-    @property
-    @abstractmethod
-    def action_dim(self) -> int:
-        """Numbers of an action."""
 
     @abstractmethod
     def prefill(self, inputs: Inputs) -> Prefix:

@@ -70,50 +70,22 @@ class OmniGen2Config:
         return cls(state_dim, action_dim, image, action, packed)
 
 
-class ImageExpert(nn.Module):
-    """The image transformer, under the name that it has in the official checkpoint."""
-
-    def __init__(self, sizes: OmniGen2Sizes) -> None:
-        super().__init__()
-        self.transformer = ImageTransformer(sizes)
-
-
-class OmniGen2Backbone(Backbone):
+class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
     """The network.
-
-    The state dict has the keys of the official checkpoint (``mixtures.video.transformer.…``, ``mixtures.action.…`` and
-    ``proprio_encoder.…``) without the second names that this gives to the layers of the image transformer.
 
     Args:
         config: sizes of the model.
     """
 
     def __init__(self, config: OmniGen2Config) -> None:
-        super().__init__()
-        self.config = config
-        self.mixtures = nn.ModuleDict(
-            {"video": ImageExpert(config.image), "action": ActionTransformer(config.action, config.action_dim)}
+        super().__init__(
+            ImageTransformer(config.image),
+            ActionTransformer(config.action, config.action_dim),
+            state_dim=config.state_dim,
+            action_dim=config.action_dim,
+            text_dim=config.image.text_dim,
         )
-        self.proprio_encoder = nn.Linear(config.state_dim, config.image.text_dim)
-
-    @property
-    def image(self) -> ImageTransformer:
-        """The image transformer."""
-        expert = self.mixtures["video"]
-        assert isinstance(expert, ImageExpert)
-        return expert.transformer
-
-    @property
-    def action(self) -> ActionTransformer:
-        """The action expert."""
-        expert = self.mixtures["action"]
-        assert isinstance(expert, ActionTransformer)
-        return expert
-
-    @property
-    def action_dim(self) -> int:
-        """Numbers of an action."""
-        return self.config.action_dim
+        self.config = config
 
     def prefill(self, inputs: Inputs) -> Prefix:
         """Run text, state and observed image once, at time 0."""
