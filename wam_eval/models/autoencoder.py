@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wam_eval.models.nn.flow import seeded_noise
-from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights
+from wam_eval.models.weights import load_file_weights, random_weights
 
 LEVELS = 4
 """Levels of resolution; each but the last halves the image."""
@@ -49,10 +49,21 @@ class SampledAutoencoder:
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Images uint8 (B, H, W, 3) RGB, rounded down, of scaled latents (B, C, H/8, W/8)."""
         unscaled = latents / self.model.config.scaling_factor + (self.model.config.shift_factor or 0.0)
-        images = self.model.decode(unscaled).sample
-        scaled = (images.float().clamp(-1, 1) + 1.0) * 127.5
-        pixels: NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return pixels
+        return pixels(self.model.decode(unscaled).sample)
+
+
+def pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Pixels of decoded images.
+
+    Args:
+        images: (B, 3, …, H, W) of any dtype; numbers beyond -1 and 1 are clamped.
+
+    Returns:
+        uint8 (B, …, H, W, 3) RGB, rounded down.
+    """
+    scaled = (images.float().clamp(-1, 1) + 1.0) * 127.5
+    rounded: NDArray[np.uint8] = scaled.to(torch.uint8).movedim(1, -1).cpu().numpy()
+    return rounded
 
 
 def load_autoencoder(
@@ -74,10 +85,7 @@ def load_autoencoder(
     Raises:
         UserError: the tensors do not fit, or are not finite.
     """
-    model = _empty(config)
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_layout(found, layout_of(model), file, title)
-    return SampledAutoencoder(load_weights(model, tensors, str(file), dtype, device))
+    return SampledAutoencoder(load_file_weights(_empty(config), tensors, file, title, dtype, device))
 
 
 def random_autoencoder(

@@ -12,12 +12,16 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wam_eval.benchmark import Check
 from wam_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Rules = tuple[tuple[str, str], ...]
 """Regular expression -> replacement, applied to a tensor's name in order."""
@@ -112,6 +116,20 @@ class ModelFiles:
         """
         return self.weights(folder, TOKENIZER)[0].parent
 
+    def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
+        """Load the tokenizer.
+
+        Raises:
+            UserError: its files are missing or damaged.
+        """
+        from transformers import AutoTokenizer
+
+        place = self.tokenizer(folder)
+        try:
+            return AutoTokenizer.from_pretrained(place, local_files_only=True)
+        except Exception as error:  # tokenizers raises no more specific type
+            raise UserError(f"{place}: the tokenizer cannot be read: {error}") from error
+
     def _files(self, folder: Path, part: str) -> list[Path]:
         """All files of a part, or none if one is missing."""
         converted = folder if self.flat else folder / part
@@ -182,6 +200,14 @@ def files_digest(files: Sequence[Path]) -> str:
             for sample in range(_SAMPLES):
                 weights.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
                 digest.update(weights.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def content_digest(text: str, files: Iterable[Path]) -> str:
+    """SHA-256 of a text, then of the names and the whole content of small files."""
+    digest = hashlib.sha256(text.encode())
+    for file in files:
+        digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +87,26 @@ def read_tensor_file(path: Path) -> Any:
     raise UserError(f"{path} is not a file of weights: {_describe_head(head)}")
 
 
+def read_tensors(files: Iterable[Path]) -> dict[str, Tensor]:
+    """All tensors of some files, memory-mapped.
+
+    Raises:
+        UserError: a file is missing, incomplete, of another format, or contains anything else.
+    """
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        content = read_tensor_file(file)
+        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+            raise UserError(f"{file} contains objects other than tensors")
+        tensors |= content
+    return tensors
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of tensors."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def layout_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a model's parameters; a shared parameter occurs once."""
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
@@ -132,6 +152,51 @@ def recognise(names: Mapping[str, Any], known: Mapping[str, str]) -> str:
     """
     matches = (what for prefix, what in known.items() if any(name.startswith(prefix) for name in names))
     return next((f"It looks like {what}" for what in matches), "")
+
+
+def config_of(
+    read: Callable[[Mapping[str, Sequence[int]]], dict[str, Any]], tensors: Mapping[str, Tensor], file: Path, title: str
+) -> dict[str, Any]:
+    """The settings of a library's model, which follow from the shapes of its tensors.
+
+    Args:
+        read: determines the settings; raises :class:`KeyError` if it needs a tensor that is not there.
+        tensors: of the file, under the names of the library.
+        file, title: the file, and the name of the model, for the message.
+
+    Raises:
+        UserError: a tensor is not there.
+    """
+    try:
+        return read(shapes_of(tensors))
+    except KeyError as error:
+        raise UserError(f"{file} is not {title}: it has no tensor {error}") from error
+
+
+def load_file_weights(
+    model: Model,
+    tensors: Mapping[str, Tensor],
+    file: Path,
+    title: str,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Model:
+    """Compare the tensors of a file with a model on the meta device, then load them into it.
+
+    Args:
+        model: the model.
+        tensors: of the file, under the names of the model.
+        file, title: the file, and the name of the model, for messages.
+        dtype, device: of the loaded model.
+
+    Returns:
+        The model itself, as :func:`load_weights` leaves it.
+
+    Raises:
+        UserError: the layouts differ (:func:`check_layout`), or a weight is not finite.
+    """
+    check_layout(shapes_of(tensors), layout_of(model), file, title)
+    return load_weights(model, tensors, str(file), dtype, device)
 
 
 def load_weights(
@@ -187,6 +252,14 @@ def random_weights(model: Model, seed: int, dtype: torch.dtype, device: torch.de
                 spread = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.02
                 parameter.normal_(0.0, spread, generator=generator)
     return model.eval().requires_grad_(False)
+
+
+def place_rotary_buffers(model: Any, device: torch.device | str) -> None:
+    """Compute the rotary frequencies of one of transformers' language models.
+
+    They are in no file, and have no content after the model was on the meta device.
+    """
+    model.rotary_emb = type(model.rotary_emb)(model.config).to(device)
 
 
 def _head(path: Path) -> bytes:

@@ -25,6 +25,7 @@ from wam_eval.models.weights import (
     random_weights,
     read_checkpoint,
     recognise,
+    shapes_of,
 )
 
 PROMPT = "A video recorded from a robot's point of view executing the following instruction: {task}"
@@ -96,8 +97,7 @@ def open_checkpoint(path: Path, config: FastWAMConfig) -> Checkpoint:
         UserError: the file is not a checkpoint, or a tensor is missing, unexpected or of another shape.
     """
     checkpoint = read_checkpoint(path, OTHER_FILES)
-    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
-    check_layout(found, layout_of(_empty(config)), path, "Fast-WAM", explain_layout)
+    check_layout(shapes_of(checkpoint.tensors), layout_of(_empty(config)), path, "Fast-WAM", explain_layout)
     return checkpoint
 
 

@@ -11,12 +11,21 @@ import torch
 from diffusers import AutoencoderKLFlux2
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
 
-from wam_eval.errors import UserError
+from wam_eval.models.autoencoder import pixels
 from wam_eval.models.files import ModelFiles, renamed
 from wam_eval.models.flux2.files import TEXT_ENCODER_RULES, VAE_RULES, text_encoder_config, vae_config
-from wam_eval.models.weights import check_layout, load_weights, random_weights, read_tensor_file
+from wam_eval.models.weights import (
+    check_layout,
+    config_of,
+    load_file_weights,
+    load_weights,
+    place_rotary_buffers,
+    random_weights,
+    read_tensors,
+    shapes_of,
+)
 
 LAYERS = (9, 18, 27)
 """Layers of Qwen3 whose hidden states, side by side, are the embedding of a token."""
@@ -137,10 +146,7 @@ class ImageVAE:
         norm = self.model.bn
         deviation = torch.sqrt(norm.running_var + norm.eps)
         latents = (tokens * deviation + norm.running_mean).transpose(1, 2).unflatten(2, grid)
-        images = self.model.decode(torch.nn.functional.pixel_shuffle(latents, 2)).sample
-        scaled = (images.float().clamp(-1, 1) + 1.0) * 127.5
-        pixels: NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return pixels
+        return pixels(self.model.decode(torch.nn.functional.pixel_shuffle(latents, 2)).sample)
 
 
 def load_text_encoder(
@@ -152,24 +158,15 @@ def load_text_encoder(
         UserError: a file is missing, damaged, or belongs to another model.
     """
     weights = files.weights(folder, "text_encoder")
-    tensors = {renamed(name, TEXT_ENCODER_RULES): tensor for file in weights for name, tensor in _tensors(file).items()}
+    tensors = {renamed(name, TEXT_ENCODER_RULES): tensor for name, tensor in read_tensors(weights).items()}
     tensors.pop("lm_head.weight", None)  # the language head, which is not used
     title = f"the text encoder of {files.name}"
-    try:
-        config = Qwen3Config(**text_encoder_config({name: tensor.shape for name, tensor in tensors.items()}))
-    except KeyError as error:
-        raise UserError(f"{weights[0]} is not {title}: it has no tensor {error}") from error
+    config = Qwen3Config(**config_of(text_encoder_config, tensors, weights[0], title))
     with torch.device("meta"):
         model = Qwen3Model(config)
-    check_layout(_shapes(tensors), _shapes(model.state_dict()), weights[0], title)
-    load_weights(model, tensors, str(weights[0]), dtype, device)
-    _place_rotary_buffers(model, config, device)
-    place = files.tokenizer(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except Exception as error:  # tokenizers raises no more specific type
-        raise UserError(f"{place}: the tokenizer cannot be read: {error}") from error
-    return Flux2TextEncoder(model, tokenizer, length)
+    load_file_weights(model, tensors, weights[0], title, dtype, device)
+    place_rotary_buffers(model, device)
+    return Flux2TextEncoder(model, files.load_tokenizer(folder), length)
 
 
 def random_text_encoder(
@@ -180,7 +177,7 @@ def random_text_encoder(
     with torch.device("meta"):
         model = Qwen3Model(config)
     random_weights(model, 0, dtype, device)
-    _place_rotary_buffers(model, config, torch.device(device))
+    place_rotary_buffers(model, device)
     tokenizer = ByT5Tokenizer(extra_ids=0)
     tokenizer.chat_template = _TINY_TEMPLATE
     return Flux2TextEncoder(model, tokenizer, length)
@@ -194,18 +191,16 @@ def load_vae(files: ModelFiles, folder: Path, dtype: torch.dtype, device: torch.
     """
     (file, *_) = files.weights(folder, "vae")
     title = f"the autoencoder of {files.name}"
-    tensors = {renamed(name, VAE_RULES): tensor for name, tensor in _tensors(file).items() if name != COUNTER}
+    tensors = {renamed(name, VAE_RULES): tensor for name, tensor in read_tensors([file]).items() if name != COUNTER}
     for name, tensor in tensors.items():  # FLUX.2's own file has the attention's projections as 1 x 1 convolutions.
         if ".attentions." in name and tensor.dim() == 4:
             tensors[name] = tensor[:, :, 0, 0]
-    try:
-        config = vae_config({name: tensor.shape for name, tensor in tensors.items()})
-    except KeyError as error:
-        raise UserError(f"{file} is not {title}: it has no tensor {error}") from error
+    config = config_of(vae_config, tensors, file, title)
     with torch.device("meta"):
         model = AutoencoderKLFlux2(**config)
-    expected = {name: shape for name, shape in _shapes(model.state_dict()).items() if name != COUNTER}
-    check_layout(_shapes(tensors), expected, file, title)
+    # The statistics of the latents are in the file, but are no parameters.
+    expected = {name: shape for name, shape in shapes_of(model.state_dict()).items() if name != COUNTER}
+    check_layout(shapes_of(tensors), expected, file, title)
     load_weights(model, tensors, str(file), dtype, device)
     model.bn.num_batches_tracked = None
     return ImageVAE(model)
@@ -223,19 +218,3 @@ def random_vae(
     model.bn.running_var.fill_(1.0)
     model.bn.num_batches_tracked = None
     return ImageVAE(model)
-
-
-def _tensors(file: Path) -> Mapping[str, Tensor]:
-    content = read_tensor_file(file)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{file} contains objects other than tensors")
-    return content
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _place_rotary_buffers(model: Qwen3Model, config: Qwen3Config, device: torch.device) -> None:
-    """Compute the rotary frequencies, which are in no file and have no content on the meta device."""
-    model.rotary_emb = type(model.rotary_emb)(config).to(device)

@@ -27,6 +27,7 @@ from wam_eval.models.weights import (
     random_weights,
     read_checkpoint,
     recognise,
+    shapes_of,
 )
 
 PROMPT = "A video recorded from a robot's point of view executing the following instruction: {task}"
@@ -174,8 +175,7 @@ def open_checkpoint(path: Path, model: Backbone, title: str) -> Checkpoint:
     if description := recognise(checkpoint.tensors, OTHER_FILES):
         raise UserError(f"{path} does not fit {title}. {description}")
     tensors = without_second_names(checkpoint.tensors, path)
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_layout(found, layout_of(model), path, title, explain_layout)
+    check_layout(shapes_of(tensors), layout_of(model), path, title, explain_layout)
     return Checkpoint(tensors, checkpoint.step, checkpoint.dtype)
 
 

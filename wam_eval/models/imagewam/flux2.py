@@ -3,7 +3,6 @@ the encoders that it is used with."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from wam_eval.models.files import files_digest
+from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.flux2.encoders import ImageVAE, load_text_encoder, load_vae, random_text_encoder, random_vae
 from wam_eval.models.flux2.files import FLUX2
 from wam_eval.models.flux2.transformer import (
@@ -220,13 +219,11 @@ class Flux2Klein4B(EditingModel):
             open_random = partial(random_text_encoder, self._size, self.context, self.dtype, self.device)
             return PromptCache(open_random, f"random {self._size}", None, self.context)
         open_encoder = partial(load_text_encoder, self.files, self.folder, self.context, self.dtype, self.device)
-        digest = hashlib.sha256(f"{self.dtype} {self.context} ".encode())
-        digest.update(files_digest(self.files.weights(self.folder, "text_encoder")).encode())
-        for file in sorted(
-            path for path in self.files.tokenizer(self.folder).iterdir() if path.suffix in (".json", ".jinja")
-        ):
-            digest.update(f"{file.name}\n".encode() + file.read_bytes())
-        return PromptCache(open_encoder, digest.hexdigest(), portable_folder("prompts"), self.context)
+        weights = files_digest(self.files.weights(self.folder, "text_encoder"))
+        files = self.files.tokenizer(self.folder).iterdir()
+        tokenizer = sorted(file for file in files if file.suffix in (".json", ".jinja"))
+        digest = content_digest(f"{self.dtype} {self.context} {weights}", tokenizer)
+        return PromptCache(open_encoder, digest, portable_folder("prompts"), self.context)
 
     def digest(self) -> str:
         """Digest of the autoencoder's weights."""

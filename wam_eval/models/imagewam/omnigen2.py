@@ -4,7 +4,6 @@ encoders that it is used with.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -19,7 +18,7 @@ from torch.nn.functional import pad
 
 from wam_eval.benchmark import Check
 from wam_eval.models.autoencoder import SampledAutoencoder
-from wam_eval.models.files import files_digest
+from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued, grid_rotation
@@ -224,12 +223,11 @@ class OmniGen2(EditingModel):
             open_random = partial(random_text_encoder, self.size, self.context, self.dtype, self.device)
             return PromptCache(open_random, f"random {self.size}", None, self.context + 1)
         open_encoder = partial(load_text_encoder, self._text_folder, self.size, self.context, self.dtype, self.device)
-        digest = hashlib.sha256(f"{self.dtype} {self.context} ".encode())
-        digest.update(files_digest(QWEN.weights(self._text_folder, "text_encoder")).encode())
-        for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
-            if (file := QWEN.tokenizer(self._text_folder) / name).is_file():
-                digest.update(f"{name}\n".encode() + file.read_bytes())
-        return PromptCache(open_encoder, digest.hexdigest(), portable_folder("prompts"), self.context + 1)
+        weights = files_digest(QWEN.weights(self._text_folder, "text_encoder"))
+        names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+        files = (QWEN.tokenizer(self._text_folder) / name for name in names)
+        digest = content_digest(f"{self.dtype} {self.context} {weights}", filter(Path.is_file, files))
+        return PromptCache(open_encoder, digest, portable_folder("prompts"), self.context + 1)
 
     def digest(self) -> str:
         """Digest of the autoencoder's weights."""

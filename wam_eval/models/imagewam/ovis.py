@@ -3,7 +3,6 @@ encoders that it is used with."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from wam_eval.models.autoencoder import SampledAutoencoder
-from wam_eval.models.files import files_digest
+from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
@@ -262,12 +261,11 @@ class OvisU1(EditingModel):
         """A cache of the embeddings of the prompts' words."""
         if self.folder is None:
             return PromptCache(partial(random_words, self._sizes, self.context), self.digest(), None, self.context)
-        digest = hashlib.sha256(f"{self.context} {self.digest()}".encode())
-        place = self.files.tokenizer(self.folder)
-        for file in sorted(path for path in place.iterdir() if path.suffix in (".json", ".txt")):
-            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+        files = self.files.tokenizer(self.folder).iterdir()
+        tokenizer = sorted(file for file in files if file.suffix in (".json", ".txt"))
+        digest = content_digest(f"{self.context} {self.digest()}", tokenizer)
         open_words = partial(load_words, self.folder, self.context)
-        return PromptCache(open_words, digest.hexdigest(), portable_folder("prompts"), self.context)
+        return PromptCache(open_words, digest, portable_folder("prompts"), self.context)
 
     def digest(self) -> str:
         """Digest of the files, which contain all encoders."""

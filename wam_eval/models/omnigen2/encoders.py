@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_5_vl import Qwen2_5_VLTextConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
-from wam_eval.errors import UserError
 from wam_eval.models.autoencoder import SampledAutoencoder, load_autoencoder, random_autoencoder
 from wam_eval.models.files import renamed
 from wam_eval.models.omnigen2.files import (
@@ -23,7 +22,7 @@ from wam_eval.models.omnigen2.files import (
     VAE_CONFIG,
     text_encoder_config,
 )
-from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
+from wam_eval.models.weights import load_file_weights, place_rotary_buffers, random_weights, read_tensors
 
 Size = Literal["full", "tiny"]
 TEXT_SIZES: Mapping[Size, Mapping[str, int]] = {
@@ -90,27 +89,19 @@ def load_text_encoder(
     weights = QWEN.weights(folder, "text_encoder")
     tensors = {
         renamed(name, TEXT_ENCODER_RULES): tensor
-        for file in weights
-        for name, tensor in _tensors(file).items()
+        for name, tensor in read_tensors(weights).items()
         if not name.startswith(NOT_TEXT)
     }
     model = _empty_text_encoder(size)
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_layout(found, layout_of(model), weights[0], "the language model of Qwen2.5-VL 3B")
-    load_weights(model, tensors, str(weights[0]), dtype, device)
-    _place_rotary_buffers(model, device)
-    place = QWEN.tokenizer(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except Exception as error:  # tokenizers raises no more specific type
-        raise UserError(f"{place}: the tokenizer cannot be read: {error}") from error
-    return OmniGen2TextEncoder(model, tokenizer, length)
+    load_file_weights(model, tensors, weights[0], "the language model of Qwen2.5-VL 3B", dtype, device)
+    place_rotary_buffers(model, device)
+    return OmniGen2TextEncoder(model, QWEN.load_tokenizer(folder), length)
 
 
 def random_text_encoder(size: Size, length: int, dtype: torch.dtype, device: torch.device) -> OmniGen2TextEncoder:
     """A text encoder with random weights and bytes as tokens, for tests and measurements without downloads."""
     model = random_weights(_empty_text_encoder(size), 0, dtype, device)
-    _place_rotary_buffers(model, device)
+    place_rotary_buffers(model, device)
     return OmniGen2TextEncoder(model, ByT5Tokenizer(extra_ids=0), length)
 
 
@@ -121,7 +112,7 @@ def load_vae(folder: Path, size: Size, dtype: torch.dtype, device: torch.device)
         UserError: its file is missing, damaged, or belongs to another model.
     """
     (file, *_) = OMNIGEN2.weights(folder, "vae")
-    return load_autoencoder(VAE_SIZES[size], _tensors(file), file, "the autoencoder of OmniGen2", dtype, device)
+    return load_autoencoder(VAE_SIZES[size], read_tensors([file]), file, "the autoencoder of OmniGen2", dtype, device)
 
 
 def random_vae(size: Size, dtype: torch.dtype, device: torch.device) -> SampledAutoencoder:
@@ -132,15 +123,3 @@ def random_vae(size: Size, dtype: torch.dtype, device: torch.device) -> SampledA
 def _empty_text_encoder(size: Size) -> Qwen2_5_VLTextModel:
     with torch.device("meta"):
         return Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(**text_encoder_config(**TEXT_SIZES[size])))
-
-
-def _tensors(file: Path) -> Mapping[str, Tensor]:
-    content = read_tensor_file(file)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{file} contains objects other than tensors")
-    return content
-
-
-def _place_rotary_buffers(model: Qwen2_5_VLTextModel, device: torch.device) -> None:
-    """Compute the rotary frequencies, which are in no file and have no content on the meta device."""
-    model.rotary_emb = type(model.rotary_emb)(model.config).to(device)

@@ -14,14 +14,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3Model
 
 from wam_eval.errors import UserError
 from wam_eval.models.autoencoder import SampledAutoencoder, load_autoencoder, random_autoencoder
 from wam_eval.models.ovis.aimv2 import ViewSizes, VisualTokenizer
 from wam_eval.models.ovis.files import LANGUAGE_HEAD, OVIS_U1, TRANSFORMER, VAE
 from wam_eval.models.policy import padded
-from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
+from wam_eval.models.weights import load_file_weights, random_weights, read_tensors
 
 TITLE = "the encoder of Ovis-U1"
 BEFORE_IMAGE = "<|im_start|>user\n"
@@ -187,12 +187,11 @@ def load_condition_encoder(
     """
     files = OVIS_U1.weights(folder, "weights")
     others = (VAE, TRANSFORMER, LANGUAGE_HEAD)
-    tensors = {name: tensor for name, tensor in _tensors(files).items() if not name.startswith(others)}
+    tensors = {name: tensor for name, tensor in read_tensors(files).items() if not name.startswith(others)}
     with torch.device("meta"):
         model = ConditionEncoder(sizes)
-    check_layout({name: tuple(tensor.shape) for name, tensor in tensors.items()}, layout_of(model), files[0], TITLE)
-    load_weights(model, tensors, str(files[0]), dtype, device)
-    model.begin(tokens_of(BEFORE_IMAGE, _tokenizer(folder)))
+    load_file_weights(model, tensors, files[0], TITLE, dtype, device)
+    model.begin(tokens_of(BEFORE_IMAGE, OVIS_U1.load_tokenizer(folder)))
     return model
 
 
@@ -216,10 +215,10 @@ def load_words(folder: Path, length: int) -> Words:
         UserError: a file is missing or damaged.
     """
     files = OVIS_U1.weights(folder, "weights")
-    tensors = _tensors(files)
+    tensors = read_tensors(files)
     if EMBEDDINGS not in tensors:
         raise UserError(f"{files[0]} is not {TITLE}: it has no tensor {EMBEDDINGS}")
-    return Words(tensors[EMBEDDINGS], _tokenizer(folder), length)
+    return Words(tensors[EMBEDDINGS], OVIS_U1.load_tokenizer(folder), length)
 
 
 def random_words(sizes: ConditionSizes, length: int) -> Words:
@@ -238,7 +237,7 @@ def load_vae(
         UserError: a file is missing, damaged, or belongs to another model.
     """
     files = OVIS_U1.weights(folder, "weights")
-    tensors = {name.removeprefix(VAE): tensor for name, tensor in _tensors(files).items() if name.startswith(VAE)}
+    tensors = {name.removeprefix(VAE): tensor for name, tensor in read_tensors(files).items() if name.startswith(VAE)}
     return load_autoencoder(VAE_CONFIG[size], tensors, files[0], "the autoencoder of Ovis-U1", dtype, device)
 
 
@@ -253,23 +252,3 @@ def tokens_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Numbers (n,) of the words of a text."""
     numbers: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return torch.tensor(numbers)
-
-
-def _tensors(files: Sequence[Path]) -> dict[str, Tensor]:
-    """All tensors of some files, memory-mapped."""
-    tensors: dict[str, Tensor] = {}
-    for file in files:
-        content = read_tensor_file(file)
-        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-            raise UserError(f"{file} contains objects other than tensors")
-        tensors |= content
-    return tensors
-
-
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    place = OVIS_U1.tokenizer(folder)
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except Exception as error:  # tokenizers raises no more specific type
-        raise UserError(f"{place}: the tokenizer cannot be read: {error}") from error
-    return tokenizer

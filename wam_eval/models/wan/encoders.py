@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanRMS_norm
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
 
 from wam_eval.errors import UserError
-from wam_eval.models.files import Rules, files_digest, renamed
+from wam_eval.models.autoencoder import pixels
+from wam_eval.models.files import Rules, content_digest, files_digest, renamed
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan.files import TEXT_ENCODER_RULES, VAE_RULES, WAN, text_encoder_config, vae_config
-from wam_eval.models.weights import check_layout, layout_of, load_weights, random_weights, read_tensor_file
+from wam_eval.models.weights import config_of, load_file_weights, random_weights, read_tensor_file
 from wam_eval.places import portable_folder
 
 LENGTH = 128
@@ -142,10 +143,9 @@ def text_encoder_digest(folder: Path, dtype: torch.dtype) -> str:
     Raises:
         UserError: a file is missing.
     """
-    digest = hashlib.sha256(f"{dtype} {files_digest(WAN.weights(folder, 'text_encoder'))}\n".encode())
-    for file in sorted(path for path in WAN.tokenizer(folder).iterdir() if path.is_file()):
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
+    weights = files_digest(WAN.weights(folder, "text_encoder"))
+    tokenizer = sorted(path for path in WAN.tokenizer(folder).iterdir() if path.is_file())
+    return content_digest(f"{dtype} {weights}\n", tokenizer)
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype, device: torch.device | str) -> WanTextEncoder:
@@ -156,17 +156,13 @@ def load_text_encoder(folder: Path, dtype: torch.dtype, device: torch.device | s
     """
     files = WAN.weights(folder, "text_encoder")
     tensors = _read_weights(files, TEXT_ENCODER_RULES)
-    config = _config(text_encoder_config, tensors, files[0], "Wan2.2's text encoder")
+    config = config_of(text_encoder_config, tensors, files[0], "Wan2.2's text encoder")
     with torch.device("meta"):
         # The eager attention rounds as the original implementation does.
         model = UMT5EncoderModel(UMT5Config(**config, attn_implementation="eager"))
-    _load(model, tensors, files[0], "Wan2.2's text encoder", dtype, device)
+    load_file_weights(model, tensors, files[0], "Wan2.2's text encoder", dtype, device)
     model.set_input_embeddings(model.shared)  # the second name of the shared embedding
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(WAN.tokenizer(folder), local_files_only=True)
-    except Exception as error:  # tokenizers raises no more specific type
-        raise UserError(f"{WAN.tokenizer(folder)}: the tokenizer cannot be read: {error}") from error
-    return WanTextEncoder(model, tokenizer, text_encoder_digest(folder, dtype))
+    return WanTextEncoder(model, WAN.load_tokenizer(folder), text_encoder_digest(folder, dtype))
 
 
 def random_text_encoder(
@@ -238,10 +234,7 @@ class VideoVAE:
         Returns:
             uint8 (B, 1 + 4 (T - 1), 16 h, 16 w, 3) RGB, rounded down.
         """
-        frames = self.model.decode(latents / self._scale + self._mean).sample
-        frames = (frames.float().clamp(-1, 1) + 1.0) * 127.5
-        pixels: NDArray[np.uint8] = frames.to(torch.uint8).permute(0, 2, 3, 4, 1).cpu().numpy()
-        return pixels
+        return pixels(self.model.decode(latents / self._scale + self._mean).sample)
 
 
 def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str) -> VideoVAE:
@@ -252,12 +245,12 @@ def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str) -> Vi
     """
     files = WAN.weights(folder, "vae")
     tensors = _read_weights(files, VAE_RULES)
-    config = _config(vae_config, tensors, files[0], "Wan2.2's VAE")
+    config = config_of(vae_config, tensors, files[0], "Wan2.2's VAE")
     if config["z_dim"] != CHANNELS:
         raise UserError(f"{files[0]} is not Wan2.2's VAE: its latents have {config['z_dim']} channels, not {CHANNELS}")
     with torch.device("meta"):
         model = _autoencoder(config)
-    _load(model, tensors, files[0], "Wan2.2's VAE", dtype, device)
+    load_file_weights(model, tensors, files[0], "Wan2.2's VAE", dtype, device)
     return VideoVAE(model)
 
 
@@ -303,24 +296,3 @@ def _tensors(file: Path) -> Mapping[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{file} contains objects other than tensors, so it is not one of Wan2.2's files")
     return content
-
-
-def _config(
-    read: Callable[[Mapping[str, Sequence[int]]], dict[str, Any]], tensors: Mapping[str, Tensor], file: Path, model: str
-) -> dict[str, Any]:
-    try:
-        return read({name: tensor.shape for name, tensor in tensors.items()})
-    except KeyError as error:
-        raise UserError(f"{file} is not {model}: it has no tensor {error}") from error
-
-
-def _load(
-    model: nn.Module,
-    tensors: Mapping[str, Tensor],
-    file: Path,
-    name: str,
-    dtype: torch.dtype,
-    device: torch.device | str,
-) -> None:
-    check_layout({key: tuple(tensor.shape) for key, tensor in tensors.items()}, layout_of(model), file, name)
-    load_weights(model, tensors, str(file), dtype, device)
