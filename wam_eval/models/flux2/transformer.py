@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from wam_eval.models.nn.flow import unit_sinusoid
-from wam_eval.models.nn.transformer import KeyValue, Projection, Rotation, rms_normalise, rotate
-
-Module = TypeVar("Module", bound=nn.Module)
+from wam_eval.models.nn.transformer import KeyValue, Projection, Rotation, rms_normalise, rotate, typed
 
 EPS = 1e-6
 """Added to variances and mean squares."""
@@ -217,12 +215,12 @@ class TimeEmbedding(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Shifts, scales and gates from the embedded time, shared by all layers of a kind."""
+    """Shifts, scales and gates from the embedded time; FLUX.2 has one for all layers of a kind."""
 
-    def __init__(self, sizes: Flux2Sizes, parts: int) -> None:
+    def __init__(self, dim: int, parts: int, bias: bool = False) -> None:
         super().__init__()
         self._parts = parts
-        self.lin = nn.Linear(sizes.dim, parts * sizes.dim, bias=False)
+        self.lin = nn.Linear(dim, parts * dim, bias)
 
     def forward(self, embedded: Tensor) -> Sequence[Tensor]:
         """``parts`` tensors (N, 1, dim)."""
@@ -232,10 +230,10 @@ class Modulation(nn.Module):
 class Head(nn.Module):
     """The last layer: normalisation modulated by time, then a projection."""
 
-    def __init__(self, dim: int, outputs: int) -> None:
+    def __init__(self, dim: int, outputs: int, bias: bool = False) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, outputs, bias=False)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim, bias=False))
+        self.linear = nn.Linear(dim, outputs, bias)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim, bias))
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """Project tokens (B, S, dim) at the embedded time (N, dim), N being 1 or B."""
@@ -255,20 +253,20 @@ class ImageTransformer(nn.Module):
         self.txt_in = nn.Linear(sizes.text_dim, sizes.dim, bias=False)
         self.double_blocks = nn.ModuleList(DoubleBlock(sizes, text=True) for _ in range(sizes.double))
         self.single_blocks = nn.ModuleList(SingleBlock(sizes) for _ in range(sizes.single))
-        self.double_stream_modulation_img = Modulation(sizes, 6)
-        self.double_stream_modulation_txt = Modulation(sizes, 6)
-        self.single_stream_modulation = Modulation(sizes, 3)
+        self.double_stream_modulation_img = Modulation(sizes.dim, 6)
+        self.double_stream_modulation_txt = Modulation(sizes.dim, 6)
+        self.single_stream_modulation = Modulation(sizes.dim, 3)
         self.final_layer = Head(sizes.dim, sizes.channels)
 
     @property
     def joint_layers(self) -> list[tuple[StreamBlock, StreamBlock]]:
         """Double blocks, each as a block of texts and one of images."""
-        return [(block.streams["txt"], block.streams["img"]) for block in _typed(self.double_blocks, DoubleBlock)]
+        return [(block.streams["txt"], block.streams["img"]) for block in typed(self.double_blocks, DoubleBlock)]
 
     @property
     def shared_layers(self) -> list[SingleBlock]:
         """Single blocks."""
-        return _typed(self.single_blocks, SingleBlock)
+        return typed(self.single_blocks, SingleBlock)
 
 
 class ActionTransformer(nn.Module):
@@ -284,8 +282,8 @@ class ActionTransformer(nn.Module):
         self.sizes = sizes
         self.action_encoder = nn.Linear(action_dim, sizes.dim)
         self.time_in = TimeEmbedding(sizes)
-        self.double_stream_modulation_img = Modulation(sizes, 6)
-        self.single_stream_modulation = Modulation(sizes, 3)
+        self.double_stream_modulation_img = Modulation(sizes.dim, 6)
+        self.single_stream_modulation = Modulation(sizes.dim, 3)
         self.double_blocks = nn.ModuleList(DoubleBlock(sizes, text=False) for _ in range(sizes.double))
         self.single_blocks = nn.ModuleList(SingleBlock(sizes) for _ in range(sizes.single))
         self.head = Head(sizes.dim, action_dim)
@@ -293,8 +291,8 @@ class ActionTransformer(nn.Module):
     @property
     def layers(self) -> list[StreamBlock | SingleBlock]:
         """All blocks in order."""
-        double = [block.streams["img"] for block in _typed(self.double_blocks, DoubleBlock)]
-        return [*double, *_typed(self.single_blocks, SingleBlock)]
+        double = [block.streams["img"] for block in typed(self.double_blocks, DoubleBlock)]
+        return [*double, *typed(self.single_blocks, SingleBlock)]
 
 
 def text_positions(count: int, dtype: torch.dtype) -> Tensor:
@@ -337,11 +335,6 @@ def rotation_at(positions: Tensor, sizes: Flux2Sizes) -> Rotation:
         parts.append(position.unsqueeze(-1) * (1.0 / sizes.theta**exponents))
     angles = torch.cat(parts, dim=-1).unsqueeze(1)
     return Rotation(angles.cos().float(), angles.sin().float())
-
-
-def _typed(modules: nn.ModuleList, kind: type[Module]) -> list[Module]:
-    """The modules of a list, which are all of one kind, for type checkers."""
-    return [module for module in modules if isinstance(module, kind)]
 
 
 def _mlp(sizes: Flux2Sizes) -> nn.Sequential:

@@ -21,16 +21,16 @@ from wam_eval.models.autoencoder import SampledAutoencoder
 from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
-from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued, grid_rotation
+from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued, grid_rotation, typed
 from wam_eval.models.omnigen2.encoders import load_text_encoder, load_vae, random_text_encoder, random_vae
 from wam_eval.models.omnigen2.files import OMNIGEN2, QWEN
 from wam_eval.models.omnigen2.transformer import (
     ActionTransformer,
     Condition,
     ImageTransformer,
+    OmniGen2Block,
     OmniGen2Sizes,
     rotation_at,
-    typed,
 )
 from wam_eval.models.policy import padded
 from wam_eval.models.prompt_cache import PromptCache
@@ -92,7 +92,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         x, mask, positions = self._prefix(inputs, time)
         square = mask.expand(-1, -1, mask.shape[-1], -1)
         condition = Condition(time, rotation_at(positions, self.config.image.axes))
-        *layers, last = typed(self.image.layers)
+        *layers, last = typed(self.image.layers, OmniGen2Block)
         cache: list[KeyValue] = []
         for block in layers:
             (x,), own = self.run((block,), (x,), (condition,), None, square)
@@ -112,7 +112,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         conditions = [Condition(time, rotation)] * len(expert.blocks)
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
         stream = Stream(expert.action_encoder(actions), conditions)
-        x = continued(typed(expert.blocks), stream, prefix.cache, self.run, mask)
+        x = continued(typed(expert.blocks, OmniGen2Block), stream, prefix.cache, self.run, mask)
         velocity: Tensor = expert.head(x, time)
         return velocity
 
@@ -143,7 +143,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         square = pad(mask, (0, count), value=True).repeat(1, 1, x.shape[1], 1)
         square[:, :, :-count, -count:] = False
         rotation = rotation_at(torch.cat([positions, own], dim=1), self.config.image.axes)
-        for block in typed(self.image.layers):
+        for block in typed(self.image.layers, OmniGen2Block):
             (x,), _ = self.run((block,), (x,), (Condition(time, rotation),), None, square)
         velocity: Tensor = self.image.norm_out(x[:, -count:], time)
         return velocity
@@ -182,7 +182,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         return torch.cat([words, seen], dim=1), mask, torch.cat([places, positions], dim=1)
 
     def _refined(self, blocks: nn.ModuleList, x: Tensor, condition: Condition, mask: Tensor) -> Tensor:
-        for block in typed(blocks):
+        for block in typed(blocks, OmniGen2Block):
             (x,), _ = self.run((block,), (x,), (condition,), None, mask)
         return x
 

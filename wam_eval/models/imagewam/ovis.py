@@ -19,7 +19,7 @@ from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
-from wam_eval.models.nn.transformer import KeyValue, Rotation, grid_rotation
+from wam_eval.models.nn.transformer import KeyValue, Rotation, grid_rotation, typed
 from wam_eval.models.ovis.encoders import (
     ConditionEncoder,
     ConditionSizes,
@@ -36,10 +36,10 @@ from wam_eval.models.ovis.transformer import (
     OWN,
     ActionTransformer,
     Condition,
+    DoubleBlock,
     ImageTransformer,
+    SingleBlock,
     YakSizes,
-    double_blocks,
-    single_blocks,
 )
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.stages import parameter_count
@@ -124,8 +124,9 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         """Embedded time and modulations of the action expert."""
         expert = self.action
         embedded = expert.time_in.of_time(timestep / TRAIN_TIMESTEPS)
-        double = [block.img_mod(embedded) for block in double_blocks(expert)]
-        return _Time(embedded, double, [block.modulation(embedded) for block in single_blocks(expert)])
+        double = [block.img_mod(embedded) for block in typed(expert.double_blocks, DoubleBlock)]
+        single = [block.modulation(embedded) for block in typed(expert.single_blocks, SingleBlock)]
+        return _Time(embedded, double, single)
 
     def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix) -> Tensor:
         """Run the action expert on noisy actions (B, horizon, action_dim)."""
@@ -135,11 +136,11 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
         images = mask.new_ones(1, 1, horizon, prefix.own[0].key.shape[1] + horizon)
         x = expert.action_encoder(actions)
-        double = double_blocks(expert)
+        double = typed(expert.double_blocks, DoubleBlock)
         for block, modulation, past, own in zip(double, time.double, prefix.cache, prefix.own, strict=False):
             (added,), _ = self.run((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
             (x,), _ = self.run((block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask)
-        single = zip(single_blocks(expert), time.single, prefix.cache[len(double) :], strict=True)
+        single = zip(typed(expert.single_blocks, SingleBlock), time.single, prefix.cache[len(double) :], strict=True)
         for shared, modulation, past in single:
             (x,), _ = self.run((shared,), (x,), (Condition(modulation, rotation),), past, mask)
         velocity: Tensor = expert.head(x, time.embedded)
@@ -207,7 +208,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         """
         unmoved = _unrotated(text.shape[1], rotation)
         cache, owns = [], []
-        for block in double_blocks(self.image):
+        for block in typed(self.image.double_blocks, DoubleBlock):
             modulation = block.img_mod(embedded)
             (added,), own = self.run((block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images)
             conditions = Condition(block.txt_mod(embedded), unmoved), Condition(modulation[JOINT], rotation, added)
@@ -216,7 +217,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
             owns.append(own)
         x = torch.cat([text, image], dim=1)
         whole = Rotation(*(torch.cat(parts) for parts in zip(unmoved, rotation, strict=True)))
-        *layers, last = single_blocks(self.image)
+        *layers, last = typed(self.image.single_blocks, SingleBlock)
         for shared in layers:
             (x,), joint = self.run((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
             cache.append(joint)

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+Module = TypeVar("Module", bound=nn.Module)
+
 THETA = 10_000.0
 """Base of the rotary frequencies."""
+
+
+def typed(modules: nn.ModuleList, kind: type[Module]) -> list[Module]:
+    """The modules of a list, which are all of one kind, for type checkers."""
+    return [module for module in modules if isinstance(module, kind)]
 
 
 class RMSNorm(nn.Module):

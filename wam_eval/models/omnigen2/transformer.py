@@ -251,11 +251,6 @@ class ActionTransformer(nn.Module):
         self.head = Head(sizes, action_dim)
 
 
-def typed(blocks: nn.ModuleList) -> list[OmniGen2Block]:
-    """The layers of a list, with their type."""
-    return [block for block in blocks if isinstance(block, OmniGen2Block)]
-
-
 def rotation_at(positions: Tensor, axes: Sequence[int]) -> Rotation:
     """The rotary embedding at some positions, in double precision.
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, silu
 
-from wam_eval.models.flux2.transformer import HeadNorm, modulated
+from wam_eval.models.flux2.transformer import Head, HeadNorm, Modulation, modulated
 from wam_eval.models.nn.flow import unit_sinusoid
 from wam_eval.models.nn.transformer import KeyValue, Projection, Rotation, attend
-
-Module = TypeVar("Module", bound=nn.Module)
 
 EPS = 1e-6
 """Added to variances."""
@@ -148,19 +146,6 @@ class OwnBlock:
         return added
 
 
-class Modulation(nn.Module):
-    """Shifts, scales and gates of one layer from the embedded time."""
-
-    def __init__(self, sizes: YakSizes, parts: int) -> None:
-        super().__init__()
-        self._parts = parts
-        self.lin = nn.Linear(sizes.dim, parts * sizes.dim)
-
-    def forward(self, embedded: Tensor) -> Sequence[Tensor]:
-        """``parts`` tensors (N, 1, dim)."""
-        return self.lin(silu(embedded)).unsqueeze(1).chunk(self._parts, dim=-1)
-
-
 class DoubleBlock(nn.Module):
     """A layer with weights for text and for images. An action expert has both as well, and runs actions as images.
 
@@ -171,11 +156,11 @@ class DoubleBlock(nn.Module):
 
     def __init__(self, sizes: YakSizes) -> None:
         super().__init__()
-        self.img_mod = Modulation(sizes, 9)
+        self.img_mod = Modulation(sizes.dim, 9, bias=True)
         self.img_attn = Attention(sizes)
         self.img_self_attn = Attention(sizes)
         self.img_mlp = _mlp(sizes)
-        self.txt_mod = Modulation(sizes, 6)
+        self.txt_mod = Modulation(sizes.dim, 6, bias=True)
         self.txt_attn = Attention(sizes)
         self.txt_mlp = _mlp(sizes)
         self.text = JointBlock(sizes.heads, self.txt_attn, self.txt_mlp)
@@ -193,7 +178,7 @@ class SingleBlock(nn.Module):
         self.linear1 = nn.Linear(sizes.dim, sum(self._widths))
         self.linear2 = nn.Linear(sizes.dim + sizes.mlp_dim, sizes.dim)
         self.norm = HeadNorm(sizes.head_dim)
-        self.modulation = Modulation(sizes, 3)
+        self.modulation = Modulation(sizes.dim, 3, bias=True)
 
     def project(self, x: Tensor, condition: Condition) -> Projection:
         """Queries, keys and values; see :class:`wam_eval.models.nn.transformer.Block`."""
@@ -226,21 +211,6 @@ class Embedding(nn.Module):
         """Embed times (N,) from 0 (data) to 1 (noise) as (N, dim)."""
         embedded: Tensor = self(unit_sinusoid(self._inputs, time))
         return embedded
-
-
-class Head(nn.Module):
-    """The last layer: normalisation modulated by time, then a projection."""
-
-    def __init__(self, dim: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, outputs)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
-
-    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """Project tokens (B, S, dim) at the embedded time (N, dim), N being 1 or B."""
-        shift, scale = self.adaLN_modulation(embedded).unsqueeze(1).chunk(2, dim=-1)
-        projected: Tensor = self.linear(modulated(x, shift, scale))
-        return projected
 
 
 class RefinerMLP(nn.Module):
@@ -341,7 +311,7 @@ class ImageTransformer(nn.Module):
         self.txt_in = Refiner(sizes)
         self.double_blocks = nn.ModuleList(DoubleBlock(sizes) for _ in range(sizes.double))
         self.single_blocks = nn.ModuleList(SingleBlock(sizes) for _ in range(sizes.single))
-        self.final_layer = Head(sizes.dim, sizes.channels)
+        self.final_layer = Head(sizes.dim, sizes.channels, bias=True)
 
 
 class ActionTransformer(nn.Module):
@@ -359,17 +329,7 @@ class ActionTransformer(nn.Module):
         self.time_in = Embedding(sizes.frequencies, sizes.dim)
         self.double_blocks = nn.ModuleList(DoubleBlock(sizes) for _ in range(sizes.double))
         self.single_blocks = nn.ModuleList(SingleBlock(sizes) for _ in range(sizes.single))
-        self.head = Head(sizes.dim, action_dim)
-
-
-def double_blocks(model: ImageTransformer | ActionTransformer) -> list[DoubleBlock]:
-    """The double blocks of a transformer, with their type."""
-    return [block for block in model.double_blocks if isinstance(block, DoubleBlock)]
-
-
-def single_blocks(model: ImageTransformer | ActionTransformer) -> list[SingleBlock]:
-    """The single blocks of a transformer, with their type."""
-    return [block for block in model.single_blocks if isinstance(block, SingleBlock)]
+        self.head = Head(sizes.dim, action_dim, bias=True)
 
 
 def _mlp(sizes: YakSizes) -> nn.Sequential:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wam_eval.models.nn.flow import sinusoid
-from wam_eval.models.nn.transformer import KeyValue, Projection, RMSNorm, Rotation, attend, grid_rotation, rotate
+from wam_eval.models.nn.transformer import KeyValue, Projection, RMSNorm, Rotation, attend, grid_rotation, rotate, typed
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class WanTransformer(nn.Module):
     @property
     def layers(self) -> list[WanBlock]:
         """The blocks, with their type."""
-        return [block for block in self.blocks if isinstance(block, WanBlock)]
+        return typed(self.blocks, WanBlock)
 
     def text(self, context: Tensor) -> list[KeyValue]:
         """Keys and values of the text for each layer. They do not depend on the denoising step.
