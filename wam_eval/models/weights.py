@@ -135,12 +135,17 @@ def check_layout(
         if name in found and tuple(found[name]) != tuple(shape)
     ]
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    faults = [f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names]
+    faults = [f"{len(names)} {kind} ({first_names(names)})" for kind, names in kinds.items() if names]
     if faults:
         hint = explain(found, expected) if explain else ""
         raise UserError(
             f"{path} does not fit {model}, which has {len(expected)} tensors: {', '.join(faults)}{hint and '. ' + hint}"
         )
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first names of tensors, for messages."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def recognise(names: Mapping[str, Any], known: Mapping[str, str]) -> str:
@@ -254,6 +259,19 @@ def random_weights(model: Model, seed: int, dtype: torch.dtype, device: torch.de
     return model.eval().requires_grad_(False)
 
 
+def load_checkpoint(
+    checkpoint: Checkpoint | None, model: Model, dtype: torch.dtype, device: torch.device | str
+) -> Model:
+    """Load a checkpoint into a model on the meta device, or draw random weights if there is none.
+
+    Raises:
+        UserError: a weight is not finite.
+    """
+    if checkpoint is None:
+        return random_weights(model, 0, dtype, device)
+    return load_weights(model, checkpoint.tensors, "the checkpoint", dtype, device)
+
+
 def place_rotary_buffers(model: Any, device: torch.device | str) -> None:
     """Compute the rotary frequencies of one of transformers' language models.
 
@@ -267,7 +285,7 @@ def _head(path: Path) -> bytes:
     try:
         if path.is_dir():
             files = sorted(file.name for file in path.iterdir() if file.suffix in (".pt", ".safetensors"))
-            hint = f". It contains {_first(files)}" if files else ""
+            hint = f". It contains {first_names(files)}" if files else ""
             raise UserError(f"{path} is a folder; give the checkpoint's file{hint}")
         with path.open("rb") as file:
             head = file.read(200)
@@ -341,7 +359,7 @@ def _named_tensors(payload: Any, path: Path, known: Mapping[str, str]) -> dict[s
     else:
         names = {str(name): None for name in payload}
         hint = recognise(names, known) or "Training saves checkpoints as checkpoints/weights/step_….pt"
-        raise UserError(f"{path} contains {_first(list(names)) or 'nothing'}, but no weights under 'mot'. {hint}")
+        raise UserError(f"{path} contains {first_names(list(names)) or 'nothing'}, but no weights under 'mot'. {hint}")
     tensors: dict[str, Any] = {}
     for prefix, part in parts.items():
         if not isinstance(part, Mapping):
@@ -365,10 +383,6 @@ def _named_tensors(payload: Any, path: Path, known: Mapping[str, str]) -> dict[s
     if not tensors:
         raise UserError(f"{path} contains no tensors")
     return tensors
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -18,13 +18,12 @@ from wam_eval.models.imagewam.checkpoint import (
     LIBERO,
     ROBOTWIN,
     check_training,
-    make_model,
     open_checkpoint,
     read_training,
     recognise_backbone,
 )
 from wam_eval.models.imagewam.flux2 import Flux2Backbone, Flux2Config
-from wam_eval.models.weights import layout_of
+from wam_eval.models.weights import layout_of, load_checkpoint
 
 TITLE = "ImageWAM on flux2-4b"
 
@@ -64,7 +63,7 @@ def test_a_checkpoint_is_loaded(tmp_path: Path) -> None:
     original = tiny()
     opened = open_checkpoint(saved(tmp_path, payload(original)), empty(), TITLE)
     assert opened.step == 1000
-    loaded = make_model(opened, empty(), torch.float32, torch.device("cpu"))
+    loaded = load_checkpoint(opened, empty(), torch.float32, torch.device("cpu"))
     for name, tensor in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
 
@@ -116,7 +115,7 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path: Path) -> None:
     content["mot"]["mixtures.action.head.linear.weight"][0, 0] = torch.nan
     opened = open_checkpoint(saved(tmp_path, content), empty(), TITLE)
     with pytest.raises(UserError, match=r"mixtures\.action\.head\.linear\.weight contains numbers that are not finite"):
-        make_model(opened, empty(), torch.float32, torch.device("cpu"))
+        load_checkpoint(opened, empty(), torch.float32, torch.device("cpu"))
 
 
 def test_a_checkpoint_of_another_robot_is_recognised(tmp_path: Path) -> None:

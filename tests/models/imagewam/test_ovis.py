@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from wam_eval.models.imagewam.backbone import Inputs
-from wam_eval.models.imagewam.checkpoint import make_model, open_checkpoint, recognise_backbone
+from wam_eval.models.imagewam.checkpoint import open_checkpoint, recognise_backbone
 from wam_eval.models.imagewam.ovis import OvisBackbone, OvisConfig
 from wam_eval.models.imagewam.sampling import Sampler
-from wam_eval.models.weights import layout_of, random_weights
+from wam_eval.models.weights import layout_of, load_checkpoint, random_weights
 
 torch.set_num_threads(1)  # With models this small, more threads are slower.
 
@@ -124,7 +124,7 @@ def test_a_checkpoint_has_two_names_for_the_blocks_of_images(tmp_path: Path) -> 
     with torch.device("meta"):
         empty = OvisBackbone(OvisConfig.of_size("tiny", 8, 7))
     checkpoint = open_checkpoint(tmp_path / "model.pt", empty, "ImageWAM on ovis-u1")
-    loaded = make_model(checkpoint, empty, torch.float32, torch.device("cpu"))
+    loaded = load_checkpoint(checkpoint, empty, torch.float32, torch.device("cpu"))
     answers = [Sampler(one, steps=1).sample(inputs(), [0]) for one in (model, loaded)]
     assert torch.equal(*answers)
     assert recognise_backbone(layout_of(model)) == "ovis-u1"

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 
 from wam_eval.errors import UserError
 from wam_eval.models.fastwam.model import FastWAM, FastWAMConfig
 from wam_eval.models.preprocessing import Robot, Tile
 from wam_eval.models.stages import parameter_count
+from wam_eval.models.training_config import entry, read_training_config
 from wam_eval.models.weights import (
     Checkpoint,
     Layout,
     check_layout,
     layout_of,
-    load_weights,
-    random_weights,
+    load_checkpoint,
     read_checkpoint,
     recognise,
     shapes_of,
@@ -109,10 +107,7 @@ def make_model(
     Raises:
         UserError: a weight is not finite.
     """
-    model = _empty(config)
-    if checkpoint is None:
-        return random_weights(model, 0, dtype, device)
-    return load_weights(model, checkpoint.tensors, "the checkpoint", dtype, device)
+    return load_checkpoint(checkpoint, _empty(config), dtype, device)
 
 
 def needed_gib(config: FastWAMConfig, dtype: torch.dtype) -> float:
@@ -187,7 +182,7 @@ def _training(path: Path) -> tuple[str | None, str | None, str]:
     folders = list(path.absolute().parents)[:4]
     for folder in folders:
         config = folder / "config.yaml"
-        if found := _read_training_config(config):
+        if found := _training_of(config):
             return *found, str(config)
     for name in (path.name, *(folder.name for folder in folders)):
         if match := _NAME.fullmatch(name.removesuffix(".pt").removesuffix(".safetensors")):
@@ -195,20 +190,14 @@ def _training(path: Path) -> tuple[str | None, str | None, str]:
     return None, None, ""
 
 
-def _read_training_config(path: Path) -> tuple[str | None, str | None] | None:
+def _training_of(path: Path) -> tuple[str | None, str | None] | None:
     """Robot and variant in the configuration of a training; ``None`` if the file is not one of Fast-WAM's."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read_training_config(path)
+    except UserError:
         return None
-    module, _, name = str(_entry(content, "model", "_target_")).rpartition(".")
+    module, _, name = str(entry(content, "model", "_target_")).rpartition(".")
     if module != "fastwam.runtime" or name not in _FACTORIES:
         return None
-    size = _entry(content, "data", "train", "processor", "action_output_dim")
+    size = entry(content, "data", "train", "processor", "action_output_dim")
     return next((robot.name for robot in ROBOTS.values() if robot.action_dim == size), None), _FACTORIES[name]
-
-
-def _entry(content: Any, *keys: str) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from wam_eval.errors import UserError
 from wam_eval.models.imagewam.backbone import Backbone
 from wam_eval.models.preprocessing import Robot, Tile
+from wam_eval.models.training_config import entry, read_training_config
 from wam_eval.models.weights import (
     Checkpoint,
     Layout,
     check_layout,
+    first_names,
     layout_of,
-    load_weights,
-    random_weights,
     read_checkpoint,
     recognise,
     shapes_of,
@@ -58,6 +57,8 @@ ROBOTWIN_16 = Robot(**{**vars(ROBOTWIN), "name": "robotwin-16", "placeholders": 
 then a zero."""
 ROBOTS = {robot.name: robot for robot in (LIBERO, ROBOTWIN, ROBOTWIN_16)}
 
+TRANSFORMER = "mixtures.video.transformer."
+"""Beginning of the first name of every tensor of the image transformer."""
 SECOND_NAMES = ("double_blocks", "single_blocks", "blocks")
 """Parts of the image transformer that a checkpoint contains twice: in ``mixtures.video.transformer`` and beside it."""
 
@@ -103,28 +104,25 @@ def read_training(path: Path) -> Training:
     Raises:
         UserError: the file is damaged, or is not a training of ImageWAM.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-    target = str(_entry(content, "model", "_target_") or "")
+    content = read_training_config(path)
+    target = str(entry(content, "model", "_target_") or "")
     if not target.startswith(_FACTORY):
         raise UserError(f"{path} is not the configuration of an ImageWAM training (model._target_ is {target!r})")
     kind = target.removeprefix(_FACTORY)
-    variant = str(_entry(content, "model", "variant") or "")
+    variant = str(entry(content, "model", "variant") or "")
     backbones = {
         "flux2_klein": f"flux2-{'9b' if '9b' in variant.lower() else '4b'}",
         "omnigen2": "omnigen2",
         "ovis_u1": "ovis-u1",
     }
-    size = _entry(content, "data", "train", "video_size")
+    size = entry(content, "data", "train", "video_size")
     return Training(
         backbone=backbones.get(kind),
-        action_dim=_whole(_entry(content, "data", "train", "processor", "action_output_dim")),
-        state_dim=_whole(_entry(content, "data", "train", "processor", "proprio_output_dim")),
+        action_dim=_whole(entry(content, "data", "train", "processor", "action_output_dim")),
+        state_dim=_whole(entry(content, "data", "train", "processor", "proprio_output_dim")),
         image_size=(size[0], size[1]) if isinstance(size, list) and len(size) == 2 else None,
-        shift=_number(_entry(content, "model", "action_scheduler", "infer_shift")),
-        packed=_flag(_entry(content, "model", "pack_proprio_after_text")),
+        shift=_number(entry(content, "model", "action_scheduler", "infer_shift")),
+        packed=_flag(entry(content, "model", "pack_proprio_after_text")),
     )
 
 
@@ -179,17 +177,6 @@ def open_checkpoint(path: Path, model: Backbone, title: str) -> Checkpoint:
     return Checkpoint(tensors, checkpoint.step, checkpoint.dtype)
 
 
-def make_model(checkpoint: Checkpoint | None, model: Backbone, dtype: torch.dtype, device: torch.device) -> Backbone:
-    """Load the model of a checkpoint into one on the meta device, or draw random weights if there is none.
-
-    Raises:
-        UserError: a weight is not finite.
-    """
-    if checkpoint is None:
-        return random_weights(model, 0, dtype, device)
-    return load_weights(model, checkpoint.tensors, "the checkpoint", dtype, device)
-
-
 def without_second_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Remove the second names of the image transformer's blocks, after comparing both.
 
@@ -209,17 +196,22 @@ def without_second_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str,
     pairs = {second: _first_name(second, kept) for second in seconds}
     lonely = [second for second, first in pairs.items() if first is None]
     if lonely:
-        raise UserError(f"{path}: {_listed(lonely)}: there is no tensor of the same name in mixtures.video.transformer")
-    expected = [name for name in kept if name.split(".")[3:4] and _second_parts(name, pairs)]
-    absent = sorted(set(expected) - set(pairs.values()))
+        raise UserError(
+            f"{path}: {first_names(lonely)}: there is no tensor of the same name in mixtures.video.transformer"
+        )
+    firsts = {first for first in pairs.values() if first is not None}
+    parts = {_part(first) for first in firsts}
+    absent = sorted({name for name in kept if name.startswith(TRANSFORMER) and _part(name) in parts} - firsts)
     if absent:
-        raise UserError(f"{path}: second names of {_listed(absent)} are missing, while others are there. Save it again")
+        raise UserError(
+            f"{path}: second names of {first_names(absent)} are missing, while others are there. Save it again"
+        )
     different = [
         second for second, first in pairs.items() if first is not None and not _same(seconds[second], kept[first])
     ]
     if different:
         raise UserError(
-            f"{path}: {_listed(different)}: the two names of a tensor have different content: it is unclear "
+            f"{path}: {first_names(different)}: the two names of a tensor have different content: it is unclear "
             "which was trained. Save the checkpoint again from the model"
         )
     return kept
@@ -240,13 +232,12 @@ def explain_layout(found: Layout, expected: Layout) -> str:
 
 def recognise_backbone(layout: Layout) -> str:
     """Name of the backbone that a layout belongs to; empty if it is none of ImageWAM's."""
-    prefix = "mixtures.video.transformer."
-    if f"{prefix}double_blocks.0.img_self_attn.qkv.weight" in layout:
+    if f"{TRANSFORMER}double_blocks.0.img_self_attn.qkv.weight" in layout:
         return "ovis-u1"
-    if f"{prefix}context_refiner.0.attn.to_q.weight" in layout:
+    if f"{TRANSFORMER}context_refiner.0.attn.to_q.weight" in layout:
         return "omnigen2"
-    if f"{prefix}double_stream_modulation_img.lin.weight" in layout:
-        blocks = {name.split(".")[4] for name in layout if name.startswith(f"{prefix}double_blocks.")}
+    if f"{TRANSFORMER}double_stream_modulation_img.lin.weight" in layout:
+        blocks = {name.split(".")[4] for name in layout if name.startswith(f"{TRANSFORMER}double_blocks.")}
         return "flux2-9b" if len(blocks) > 5 else "flux2-4b"
     return ""
 
@@ -255,28 +246,17 @@ def _first_name(second: str, names: Mapping[str, Tensor]) -> str | None:
     """The first name of a tensor, in ``mixtures.video.transformer``."""
     rest = second.removeprefix("mixtures.video.")
     candidates = (rest, rest.replace("blocks.", "layers.", 1))
-    return next((name for part in candidates if (name := f"mixtures.video.transformer.{part}") in names), None)
+    return next((name for part in candidates if (name := TRANSFORMER + part) in names), None)
 
 
-def _second_parts(name: str, pairs: Mapping[str, str | None]) -> bool:
-    """True if a first name belongs to a part that has second names in this file."""
-    parts = {first.split(".")[3] for first in pairs.values() if first}
-    return name.startswith("mixtures.video.transformer.") and name.split(".")[3] in parts
+def _part(first: str) -> str:
+    """The part of the image transformer that a first name belongs to."""
+    return first.removeprefix(TRANSFORMER).partition(".")[0]
 
 
 def _same(one: Tensor, two: Tensor) -> bool:
     shared = one.data_ptr() == two.data_ptr() and one.stride() == two.stride() and one.dtype == two.dtype
     return one.shape == two.shape and (shared or torch.equal(one, two))
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-def _entry(content: Any, *keys: str) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def _whole(value: Any) -> int | None:

@@ -22,7 +22,6 @@ from wam_eval.models.imagewam.checkpoint import (
     PROMPT,
     ROBOTS,
     check_training,
-    make_model,
     open_checkpoint,
     read_training,
 )
@@ -34,7 +33,7 @@ from wam_eval.models.imagewam.sampling import HORIZON, Sampler
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings
 from wam_eval.models.preprocessing import Normaliser, find_statistics
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
-from wam_eval.models.weights import Checkpoint, check_memory
+from wam_eval.models.weights import Checkpoint, check_memory, load_checkpoint
 from wam_eval.observation import ImaginedFrames
 from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
 
@@ -148,7 +147,7 @@ class ImageWAMPolicy(ModelPolicy):
 
     @cached_property
     def _sampler(self) -> Sampler:
-        model = make_model(self._opened, self._empty, self._dtype, self._device)
+        model = load_checkpoint(self._opened, self._empty, self._dtype, self._device)
         return Sampler(model, self._settings.steps, self._settings.shift)
 
     def _load(self) -> None:
