@@ -74,6 +74,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(found[:MOST_LISTED]) + more
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _letters(text: str) -> str:
     """The letters and digits of a name, without case and accents, Greek letters written out."""
     plain = "".join(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wam_eval.benchmark import Check
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -160,7 +160,7 @@ class ModelFiles:
                 folder = Path(snapshot_download(self.repository, allow_patterns=self._patterns(missing)))
                 missing, fault = self.missing(folder), "the repository does not contain them"
             except Exception as error:  # The advice is the same for every failure of the hub, its client or a proxy.
-                fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+                fault = first_line(error)
         if missing:
             raise UserError(
                 f"{self._described(missing)}: not on this machine, and not downloaded ({fault}). "

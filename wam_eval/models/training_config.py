@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 
 
 def read_training_config(path: Path) -> Any:
@@ -19,7 +19,7 @@ def read_training_config(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def entry(content: Any, *keys: str) -> Any:

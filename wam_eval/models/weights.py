@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 
 Layout = Mapping[str, tuple[int, ...]]
 """Name of a tensor -> shape."""
@@ -323,7 +323,7 @@ def _load_pickle(path: Path) -> Any:
             "code. Save it again with tensors and plain values only"
         ) from error
     except Exception as error:  # PyTorch raises errors of many types for archives that it did not write.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UserError(f"{path} is not a PyTorch file, or is damaged: {reason:.200}. Download it again") from error
 
 

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from wam_eval import config
 from wam_eval.config import PolicyConfig
-from wam_eval.errors import UserError, unknown
+from wam_eval.errors import UserError, first_line, unknown
 from wam_eval.files import write_atomic
 from wam_eval.observation import Observation
 from wam_eval.policy import Costs, NotSupported, Policy, check_settings, policy_arguments, policy_class
@@ -489,7 +489,7 @@ def _variants(timer: PolicyTimer, values: Sequence[bool | None], optional: bool)
         except Exception as error:  # Compilers fail in many ways; measurements made so far are kept.
             if not (optional and variants):
                 raise
-            timer.notes.append(f"{VARIANTS[accelerate]}: {(str(error).splitlines() or [type(error).__name__])[0]}")
+            timer.notes.append(f"{VARIANTS[accelerate]}: {first_line(error)}")
     return tuple(variants)
 
 

@@ -20,7 +20,7 @@ import psutil
 
 from wam_eval.config import Environment
 from wam_eval.episode import Episode
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 from wam_eval.hosting import out_of_memory
 from wam_eval.hosting.watcher import Watcher
 from wam_eval.places import (
@@ -270,14 +270,14 @@ class RayBackend:
         try:
             return self._ray.get(reference)
         except RayActorError as error:
-            text = _first_line(error)
+            text = first_line(error)
             if self._kills.happened() or "low on memory" in str(error):
                 text += f" The out-of-memory killer has ended a process of this job: {out_of_memory.REMEDY}."
             raise WorkerDied(text) from error
         except RayTaskError as error:
             raise CallFailed(f"{type(error.cause).__name__}: {error.cause}", error.cause) from error
         except RayError as error:  # such as a result that was lost with its node before it was fetched
-            raise CallFailed(_first_line(error)) from error
+            raise CallFailed(first_line(error)) from error
 
     def kill(self, worker: Any) -> None:
         """See :class:`Backend`. The actor may be alive but unreachable; killing it frees its CPUs."""
@@ -424,7 +424,3 @@ def _provide_token() -> None:
     kept = home is not None and (home / ".ray" / "auth_token").is_file()
     if home_problem() and not (given or kept):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

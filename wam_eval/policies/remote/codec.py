@@ -14,6 +14,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from wam_eval.errors import first_line
+
 MOST_PARTS = 2**20
 """Largest number of lists and maps in a message; each takes far more memory than its bytes in the message."""
 
@@ -55,8 +57,7 @@ def unpack(data: bytes) -> Any:
             max_ext_len=1024,
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DecodeError(f"{len(data):,} bytes that cannot be decoded ({reason})") from error
+        raise DecodeError(f"{len(data):,} bytes that cannot be decoded ({first_line(error)})") from error
 
 
 def _encode(value: Any) -> Any:

@@ -28,7 +28,7 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 
 MOST_BYTES = 128 * 2**20
 """Size of the largest message that is received."""
@@ -164,7 +164,7 @@ class Endpoint:
         return text
 
     def _not_opened(self, error: Exception) -> TransportError:
-        text = f"no connection: {self.redact(_first_line(error))}"
+        text = f"no connection: {self.redact(first_line(error))}"
         match error:
             case InvalidStatus():
                 return self._bad_status(error)
@@ -176,13 +176,13 @@ class Endpoint:
             case ssl.SSLError():
                 return TransportError(text, "Does it use TLS? If not, write ws://.", Fault.REFUSED)
             case socket.gaierror() | UnicodeError() if not self._reached:
-                text = f"no connection: the host's name cannot be resolved ({self.redact(_first_line(error))})"
+                text = f"no connection: the host's name cannot be resolved ({self.redact(first_line(error))})"
                 return TransportError(text, "Is it right?", Fault.REFUSED)
             case InvalidMessage() if isinstance(error.__cause__, EOFError):
                 text = "no connection: it closed the connection during the handshake"
                 return TransportError(text, "Look at its log.", Fault.UNREACHABLE)
             case InvalidMessage():
-                text += f" ({self.redact(_first_line(error.__cause__))})" if error.__cause__ else ""
+                text += f" ({self.redact(first_line(error.__cause__))})" if error.__cause__ else ""
                 advice = "Does a websocket server listen at this port? If it uses TLS, write wss://."
                 return TransportError(text, advice, Fault.REFUSED)
             case OSError():
@@ -307,7 +307,7 @@ class _WebsocketConnection:
         return TransportError(text, "Look at its log.", Fault.FAILED)
 
     def _broken(self, error: Exception) -> TransportError:
-        text = f"the connection broke: {self._endpoint.redact(_first_line(error))}"
+        text = f"the connection broke: {self._endpoint.redact(first_line(error))}"
         return TransportError(text, "Look at its log: has it crashed?", Fault.LOST)
 
 
@@ -432,8 +432,3 @@ def _literal_secret(uri: str) -> str | None:
         if SECRET.search(name) and not VARIABLE.search(value):
             return f"the value of {name!r}"
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
