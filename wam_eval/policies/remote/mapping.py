@@ -22,7 +22,7 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.observation import ActionChunk, Observation
 from wam_eval.policies.remote.protocol import ReplyError, describe
-from wam_eval.policies.remote.transport import expand_message
+from wam_eval.policies.remote.transport import expand_message, map_texts, texts_of
 from wam_eval.policy import PolicySettings
 
 Key = str | Annotated[list[str], Field(min_length=1)]
@@ -256,15 +256,13 @@ class Mapping:
 def fill(message: Any, episode: Episode) -> Any:
     """A begin or end request with the fields of an episode in place of their names in braces."""
     values = {name: getattr(episode, name) for name in FIELDS if name != "episode"} | {"episode": episode.key}
-    if isinstance(message, dict):
-        return {name: fill(value, episode) for name, value in message.items()}
-    if isinstance(message, list):
-        return [fill(value, episode) for value in message]
-    if not isinstance(message, str):
-        return message
-    if alone := re.fullmatch(r"\{(\w+)\}", message):  # numbers stay numbers
-        return values[alone[1]]
-    return re.sub(_FIELD, lambda match: str(values[match[1]]), message)
+
+    def filled(text: str) -> Any:
+        if alone := re.fullmatch(r"\{(\w+)\}", text):  # numbers stay numbers
+            return values[alone[1]]
+        return re.sub(_FIELD, lambda match: str(values[match[1]]), text)
+
+    return map_texts(message, filled)
 
 
 def check_fields(message: Any) -> None:
@@ -273,11 +271,8 @@ def check_fields(message: Any) -> None:
     Raises:
         ValueError: a name that is no field of an episode.
     """
-    if isinstance(message, dict | list):
-        for value in message.values() if isinstance(message, dict) else message:
-            check_fields(value)
-    elif isinstance(message, str):
-        for name in re.findall(_FIELD, message):
+    for text in texts_of(message):
+        for name in re.findall(_FIELD, text):
             if name not in FIELDS:
                 raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{known}}}' for known in FIELDS)}")
 

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -413,13 +413,18 @@ def texts_of(message: Any) -> list[str]:
     return [message] if isinstance(message, str) else []
 
 
+def map_texts(message: Any, change: Callable[[str], Any]) -> Any:
+    """A request with each of its texts, but not its keys, replaced by what ``change`` makes of it."""
+    if isinstance(message, dict):
+        return {name: map_texts(value, change) for name, value in message.items()}
+    if isinstance(message, list):
+        return [map_texts(value, change) for value in message]
+    return change(message) if isinstance(message, str) else message
+
+
 def expand_message(message: Any) -> Any:
     """A request with the values of the environment variables that its texts name."""
-    if isinstance(message, dict):
-        return {name: expand_message(value) for name, value in message.items()}
-    if isinstance(message, list):
-        return [expand_message(value) for value in message]
-    return expand(message) if isinstance(message, str) else message
+    return map_texts(message, expand)
 
 
 def _literal_secret(uri: str) -> str | None:
