@@ -369,7 +369,9 @@ def _modified(found: Distribution) -> str:
     if found.uncompared:
         return ""
     changed = [
-        file for file in found.files if not (_unmodified if _is_hashed(found, file) else _same_size)(found, file)
+        file
+        for file in found.files
+        if not (_unmodified if _is_hashed(file, found.files[file][1]) else _same_size)(found, file)
     ]
     if changed:
         return _reinstall(found, changed)
@@ -407,8 +409,9 @@ def _compared_files(record: str) -> Iterator[tuple[str, tuple[str, int]]]:
             yield path, (digest, int(size or _UNKNOWN_SIZE))
 
 
-def _is_hashed(found: Distribution, file: str) -> bool:
-    return file.endswith(_CODE) or (found.files[file][1] <= _HASHED_DATA and not _LIBRARY.search(file))
+def _is_hashed(file: str, size: int) -> bool:
+    """True for code and small data; large data and shared libraries are compared by size."""
+    return file.endswith(_CODE) or (size <= _HASHED_DATA and not _LIBRARY.search(file))
 
 
 def _local_version(version: str, files: Mapping[str, tuple[str, int]]) -> str:
@@ -431,8 +434,7 @@ def _editable(name: str, version: str, source: Path, declared: Iterable[str]) ->
     files = {}
     for path in sorted(file for package in packages.values() for file in package.rglob("*") if file.is_file()):
         file = path.relative_to(folder).as_posix()
-        small = path.stat().st_size <= _HASHED_DATA and not _LIBRARY.search(file)
-        if not _IGNORED.search(file) and (file.endswith(_CODE) or small):
+        if not _IGNORED.search(file) and _is_hashed(file, path.stat().st_size):
             content = path.read_bytes()
             files[file] = f"sha256={_digest('sha256', content)}", len(content)
     return Distribution(name, _local_version(version, files), folder, files, tuple(packages))

@@ -28,15 +28,18 @@ CHOICE = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
 """Variables that name drivers; loaders read the first if both are set."""
 
 SETTINGS = (
-    *(
-        *CHOICE,
-        "VK_ADD_DRIVER_FILES",
-        "VK_LOADER_DRIVERS_SELECT",
-        "VK_LOADER_DRIVERS_DISABLE",
-        "VK_LOADER_DEVICE_SELECT",
-    ),
-    *("VK_INSTANCE_LAYERS", "VK_LAYER_PATH", "MESA_VK_DEVICE_SELECT", "CUDA_VISIBLE_DEVICES", "DISPLAY"),
-    *("LD_LIBRARY_PATH", "LD_PRELOAD"),
+    *CHOICE,
+    "VK_ADD_DRIVER_FILES",
+    "VK_LOADER_DRIVERS_SELECT",
+    "VK_LOADER_DRIVERS_DISABLE",
+    "VK_LOADER_DEVICE_SELECT",
+    "VK_INSTANCE_LAYERS",
+    "VK_LAYER_PATH",
+    "MESA_VK_DEVICE_SELECT",
+    "CUDA_VISIBLE_DEVICES",
+    "DISPLAY",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
 )
 """Environment variables that may be settings of another machine."""
 
