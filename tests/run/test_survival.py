@@ -85,10 +85,13 @@ class Driver:
         return output
 
 
-def processes(word: str) -> list[psutil.Process]:
-    """Processes below this one, with the Ray cluster and its workers, that have a word in their command line."""
+def processes(word: str, parent: int | None = None) -> list[psutil.Process]:
+    """Processes below this one, with the Ray cluster and its workers, that have a word in their command line.
+
+    ``parent`` is another process to look below, such as a driver that has started Ray itself.
+    """
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(parent).children(recursive=True):
         try:
             if word in " ".join(process.cmdline()):
                 found.append(process)
@@ -291,7 +294,7 @@ def test_any_signal_stops_a_run(
 def test_a_run_is_stopped_while_it_starts(own_ray: None, start: Start, word: str, tree: bool) -> None:
     """As soon as there is a process of a kind: while modules are imported, Ray starts, a worker, a simulator."""
     driver = start(TOY)
-    while not processes(word):
+    while not processes(word, driver.process.pid):
         assert driver.process.poll() is None
     if tree:
         send_to_tree(driver.process.pid, signal.SIGTERM)

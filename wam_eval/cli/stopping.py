@@ -35,14 +35,19 @@ def stoppable() -> Iterator[None]:
     ignore for their background jobs.
     """
     handle = _handler()
-    for one in signals.STOPPING:
-        if signal.getsignal(one) is not signal.SIG_IGN or one == signal.SIGINT:
-            signal.signal(one, handle)
-    watcher = Watcher(signals.STOPPING)
-    os.environ[VARIABLE] = watcher.mark
-    signal.set_wakeup_fd(watcher.socket.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_end_when_late, args=(watcher.socket,), name="stop", daemon=True).start()
+    with contextlib.ExitStack() as preparation:
+        preparation.enter_context(signals.blocked())
+        for one in signals.STOPPING:
+            if signal.getsignal(one) is not signal.SIG_IGN or one == signal.SIGINT:
+                signal.signal(one, handle)
+        watcher = Watcher(signals.STOPPING)
+        os.environ[VARIABLE] = watcher.mark
+        signal.set_wakeup_fd(watcher.socket.fileno(), warn_on_full_buffer=False)
+        prepared = preparation.pop_all()
     try:
+        prepared.close()  # A signal that has arrived meanwhile is handled here.
+        # The thread receives the signals, too, also while the main thread blocks them.
+        threading.Thread(target=_end_when_late, args=(watcher.socket,), name="stop", daemon=True).start()
         yield
     except KeyboardInterrupt:  # outside of any command, such as during imports
         pass

@@ -177,7 +177,7 @@ class RayBackend:
                 self._session = TemporaryFolder("ray", session_place().path)
                 _provide_token()
                 self._watcher = Watcher()
-                with preserved(), blocked(), self._watcher.marking():
+                with blocked(), preserved(), self._watcher.marking():
                     ray.init(
                         address="local",
                         include_dashboard=False,
