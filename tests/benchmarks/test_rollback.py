@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from wam_eval.observation import ActionChunk, Observation, Request, Rollback
 from wam_eval.policies.expert import Expert
 from wam_eval.policies.replay import Replay
 from wam_eval.run.folder import RunFolder
+from wam_eval.run.ledger import Record
 from wam_eval.run.plan import SuitePlan, plan_run
 from wam_eval.run.playback import observe, record_video
 from wam_eval.run.rollout import Attempt, play
@@ -79,6 +81,7 @@ def attempt(plan: SuitePlan, simulator: SimulatorProcess, policy: Expert | Repla
     """Play the suite's episode. Returns the attempt, and the fingerprint of the last state."""
     (episode,) = plan.episodes
     policy.action_spaces = {plan.name: plan.benchmark.action_space(plan.protocol.settings)}
+    policy.protocols = {plan.name: plan.protocol}
     policy.begin(episode)
     played = play(episode, simulator, policy.spec, lambda observation: policy.act([observation])[0])
     return played, simulator.fingerprint()
@@ -124,8 +127,12 @@ def test_a_replay_repeats_the_mistake_and_the_rollback(
 ) -> None:
     monkeypatch.setenv("WAM_EVAL_RUNS", str(tmp_path))
     folder = RunFolder("recorded")
-    folder.write_text("run.json", "{}")
-    trajectory = folder.trajectory_file(plan.episodes[0].key)
+    (episode,) = plan.episodes
+    suites = {plan.name: {"protocol": plan.protocol.model_dump(mode="json")}}
+    folder.write_text("run.json", json.dumps({"suites": suites}))
+    line = Record.of(episode, outcome=Outcome.SUCCESS, steps=erring[0].trajectory.steps, attempt=1, seconds={})
+    folder.write_text("episodes.jsonl", line.model_dump_json() + "\n")
+    trajectory = folder.trajectory_file(episode.key)
     trajectory.parent.mkdir(parents=True)
     trajectory.write_bytes(erring[0].trajectory.to_bytes())
     replayed, state = attempt(plan, simulator, Replay.create(checkpoint="recorded", execute=1))
