@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError, unknown
 from wam_eval.observation import ActionChunk, Observation, Request, Rollback
 from wam_eval.protocol import Protocol
+
+Acceleration = Literal["none", "actions", "layers", "graphs"]
+"""How a learned policy computes its answers, each value with those before it (ImageWAM, arXiv 2606.19531, Table 11):
+
+- ``none``: as the official code does, layer by layer.
+- ``actions``: the layers that run in each denoising step of the actions are compiled.
+- ``layers``: the layers that run once for each observation are compiled, too.
+- ``graphs``: the computation is replayed as CUDA graphs.
+
+A policy that can be accelerated has a setting ``accelerate`` of this type, or of some of these values.
+"""
+ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 
 class NotSupported(Exception):

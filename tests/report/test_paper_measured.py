@@ -10,6 +10,7 @@ import pytest
 from tests.builders.runs import LIBERO, draw_outcomes, records_of, run_record, write_run
 from wam_eval.errors import UserError
 from wam_eval.papers.published import read_published
+from wam_eval.policy import Acceleration
 from wam_eval.report.paper_layout import load_layout
 from wam_eval.report.paper_measured import decimal
 from wam_eval.report.paper_render import FORMATS, render_table
@@ -31,7 +32,9 @@ def timing(ms: float, batch: int = 1) -> Timing:
 
 
 def bench_of(name: str = "mine", eager: float = 200.0, accelerated: float | None = 80.0, **changes: object) -> Bench:
-    times = {False: eager, True: accelerated} if accelerated else {None: eager}
+    times: dict[Acceleration | None, float | None] = {None: eager}
+    if accelerated:
+        times = {"none": eager, "layers": accelerated}
     bench = Bench(
         name=name,
         created=datetime(2026, 5, 4, tzinfo=UTC),
@@ -65,7 +68,7 @@ def test_a_bench_is_a_row_for_each_variant_below_the_printed_ones() -> None:
         ["Fast-WAM (1 step)", "302", "13.21", "cache"],
         ["ImageWAM", "263", "9.72", "cache"],
         ["Fast, eager", "200.0", "2.06", "cache"],
-        ["Fast, accelerated", "80.0", "2.06", "cache"],
+        ["Fast + compiled prefill", "80.0", "2.06", "cache"],
     ]
     assert [row.section for row in table.rows] == ["", "", "", "Measured by us", ""]
     assert "Only ratios within one bench can be compared" in table.notes[-1]
@@ -84,7 +87,7 @@ def test_a_speed_up_is_against_the_first_variant_of_the_same_bench() -> None:
     table = table_of("imagewam-table11", bench_of())
     assert [[cell.text for cell in row.cells] for row in table.rows[-2:]] == [
         ["Fast, eager", "200.0", "1.00"],
-        ["Fast, accelerated", "80.0", "2.50"],
+        ["Fast + compiled prefill", "80.0", "2.50"],
     ]
     assert table.footnotes["c"] == "speed-up against Fast, eager of the same bench"
     assert table.rows[-1].cells[0].letters == ("b", "c")
@@ -127,7 +130,7 @@ def ours(runs: Path) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_bench_is_found_by_name_and_by_path(ours: None, format: str) -> None:
     text = render_table("imagewam-table5", ["gpu"], format)
-    assert "Fast, accelerated" in text and "GPU 9000" in text
+    assert "Fast + compiled prefill" in text and "GPU 9000" in text
     assert text == render_table("imagewam-table5", [str(bench_folder() / "gpu.json")], format)
 
 

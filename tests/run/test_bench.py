@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from wam_eval.cli.app import app, console
 from wam_eval.errors import UserError
 from wam_eval.observation import ActionChunk, Observation, Rollback
-from wam_eval.policy import Costs, Policy, PolicySettings, PolicySpec
+from wam_eval.policy import ACCELERATIONS, Acceleration, Costs, Policy, PolicySettings, PolicySpec
 from wam_eval.report.bench import tables_of
 from wam_eval.run.bench import WARM_UP_CALLS, Bench, BenchRequest, batch_sizes, read_bench, run_bench
 
@@ -34,13 +34,13 @@ class ClockworkSettings(PolicySettings):
     random_weights: bool = False
     room: int = 64
     engine: bool = True
-    accelerate: bool = False
+    accelerate: Acceleration = "none"
     batch: str = "fixed"
     rows: int | None = None
 
 
 class Clockwork(Policy):
-    """Reports k ms for its k-th call, half of that if accelerated, and records its calls."""
+    """Reports k ms for its k-th call, half of that with each further acceleration, and records its calls."""
 
     Settings = ClockworkSettings
     made: list[Clockwork] = []  # noqa: RUF012 - read by the tests
@@ -49,7 +49,7 @@ class Clockwork(Policy):
         super().__init__(settings)
         if settings.checkpoint is None and not settings.random_weights:
             raise UserError("no weights")
-        if settings.accelerate and not settings.engine:
+        if settings.accelerate != "none" and not settings.engine:
             raise UserError("no engine")
         self.spec = PolicySpec()
         self.settings = settings
@@ -68,7 +68,7 @@ class Clockwork(Policy):
         if len(observations) > self.settings.room:
             raise MemoryError
         self.batches.append(len(observations))
-        spent = len(self.batches) / (2 if self.settings.accelerate else 1)
+        spent = len(self.batches) / 2 ** ACCELERATIONS.index(self.settings.accelerate)
         measured = {"ms_prefill": spent, "ms_actions": 2 * spent, "ms_total": 1e6, "batch": float(len(observations))}
         return [ActionChunk(np.zeros((1, 7), np.float32), measured) for _ in observations]
 
@@ -129,8 +129,8 @@ def bench_of(policy: str, batches: tuple[int, ...] = (1,), **request: Any) -> Be
 
 
 def test_batches_are_as_large_as_requested_or_fixed(benches: Path) -> None:
-    fast = bench_of("rows", accelerate=False, calls=1)
-    fixed = bench_of("rows", accelerate=False, calls=1, fixed=True)
+    fast = bench_of("rows", accelerate="none", calls=1)
+    fixed = bench_of("rows", accelerate="none", calls=1, fixed=True)
     assert (fast.settings["batch"], fast.settings["rows"]) == ("fast", None)
     assert (fixed.settings["batch"], fixed.settings["rows"]) == ("fixed", 4)
     assert "fixed batches of 4 rows" in fixed.conditions and "row" not in fast.conditions
@@ -140,7 +140,7 @@ def test_batches_are_as_large_as_requested_or_fixed(benches: Path) -> None:
 
 
 def test_stages_are_medians_over_the_calls_after_the_warm_up(benches: Path) -> None:
-    (variant,) = bench_of("clockwork", (1, 2), checkpoint="x", accelerate=False, calls=5).variants
+    (variant,) = bench_of("clockwork", (1, 2), checkpoint="x", accelerate="none", calls=5).variants
     first, second = variant.timings
     assert (first.batch, second.batch, first.calls) == (1, 2, 5)
     warm = 1 + WARM_UP_CALLS
@@ -152,7 +152,7 @@ def test_stages_are_medians_over_the_calls_after_the_warm_up(benches: Path) -> N
 
 
 def test_the_total_is_the_wall_time_around_a_call(benches: Path) -> None:
-    (variant,) = bench_of("clockwork", (4,), checkpoint="x", accelerate=False, calls=5).variants
+    (variant,) = bench_of("clockwork", (4,), checkpoint="x", accelerate="none", calls=5).variants
     (timing,) = variant.timings
     assert 0 < timing.total.median <= timing.total.p95 < 1000, "not the million ms that the policy reports"
     assert timing.chunks_per_second == pytest.approx(4000 / timing.total.median)
@@ -161,10 +161,8 @@ def test_the_total_is_the_wall_time_around_a_call(benches: Path) -> None:
 
 def test_examples_are_prepared_once_each_and_the_policy_is_closed(benches: Path) -> None:
     bench_of("clockwork", (1, 4), checkpoint="x", calls=1)
-    eager, accelerated = Clockwork.made
-    assert eager.prepared == accelerated.prepared == ["turn 0", "turn 1"]
-    assert (eager.settings.accelerate, accelerated.settings.accelerate) == (False, True)
-    assert eager.closed and accelerated.closed
+    assert [policy.settings.accelerate for policy in Clockwork.made] == ["none", "actions", "layers", "graphs"]
+    assert all(policy.prepared == ["turn 0", "turn 1"] and policy.closed for policy in Clockwork.made)
 
 
 def test_the_file_holds_the_result_and_its_conditions(benches: Path) -> None:
@@ -184,7 +182,7 @@ def test_the_file_holds_the_result_and_its_conditions(benches: Path) -> None:
 
 def test_options_replace_settings_of_the_yaml(benches: Path, tmp_path: Path) -> None:
     overrides = {"size": "large", "steps": 9, "random_weights": True}
-    bench = bench_of("clockwork", overrides=overrides, benchmark="plains", accelerate=False, calls=1)
+    bench = bench_of("clockwork", overrides=overrides, benchmark="plains", accelerate="none", calls=1)
     assert bench.name == "clockwork-plains-large-9steps-random-cpu"
     assert bench.settings["checkpoint"] is None
     assert (Clockwork.made[0].settings.size, Clockwork.made[0].settings.steps) == ("large", 9)
@@ -202,7 +200,7 @@ def test_a_policy_without_stages_settings_or_costs_is_measured(benches: Path) ->
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_noted_and_the_others_kept(benches: Path) -> None:
-    bench = bench_of("narrow", (1, 2, 4, 16), accelerate=False, calls=1)
+    bench = bench_of("narrow", (1, 2, 4, 16), accelerate="none", calls=1)
     assert [timing.batch for timing in bench.variants[0].timings] == [1, 2]
     assert bench.notes == ("eager: batch 4 does not fit into memory",)
     with pytest.raises(UserError, match="policy 'Narrow': batch 4 does not fit into memory; try smaller ones"):
@@ -212,9 +210,9 @@ def test_a_batch_that_does_not_fit_into_memory_is_noted_and_the_others_kept(benc
 def test_a_policy_that_cannot_be_accelerated_here_is_measured_eager_with_a_note(benches: Path) -> None:
     bench = bench_of("eager", calls=1)
     assert [variant.name for variant in bench.variants] == ["eager"]
-    assert bench.notes == ("accelerated: no engine",)
+    assert bench.notes == ("+ compiled actions: no engine", "+ compiled prefill: no engine", "+ CUDA graphs: no engine")
     with pytest.raises(UserError, match="no engine"):
-        bench_of("eager", calls=1, accelerate=True)
+        bench_of("eager", calls=1, accelerate="graphs")
 
 
 @pytest.mark.parametrize("text", ["0", "abc", "1,,4", "", "1,1", "-1", "1.5", "1;4"])
@@ -242,7 +240,7 @@ def test_the_terminal_shows_stages_and_tables_of_papers(benches: Path) -> None:
         "prefill",
         "actions",
         "chunks per second",
-        "accelerated",
+        "+ compiled prefill",
         "12.50 TFLOPs per chunk",
         "Parameters: 4,000,000 (spring 3,000,000, wheel",
     ):
@@ -264,7 +262,7 @@ def test_the_terminal_shows_stages_and_tables_of_papers(benches: Path) -> None:
         (("plain", "--repeats", "0"), "Input should be greater than or equal to 1"),
         (("plain", "--size", "tiny"), "policy 'Plain' has no setting `size`: leave --size out"),
         (("plain", "--random-weights"), "has no setting `random_weights`: leave --random-weights out"),
-        (("plain", "--accelerate"), "has no setting `accelerate`: leave --accelerate out"),
+        (("plain", "--accelerate", "layers"), "has no setting `accelerate`: leave --accelerate out"),
         (("plain", "--benchmark", "hills"), "is the same for all benchmarks: leave --benchmark out"),
         (("plain", "--ckpt", "x"), "policy 'Plain' takes no checkpoint"),
         (("clockwork",), "policy 'Clockwork' needs --ckpt"),

@@ -27,6 +27,7 @@ from wam_eval.cli.app import (
     table_of,
 )
 from wam_eval.cli.stopping import exit_status
+from wam_eval.policy import Acceleration
 from wam_eval.run.identical_errors import IDENTICAL_ERRORS
 
 
@@ -181,8 +182,10 @@ def bench(
     batch: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "1,4,16",
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default: the policy's own.")] = None,
     accelerate: Annotated[
-        bool | None,
-        typer.Option(help="Measure only the accelerated policy, or only the eager one. Default: both."),
+        Acceleration | None,
+        typer.Option(
+            help="Measure only this one: none, or up to actions, layers or graphs. Default: one after the other."
+        ),
     ] = None,
     fixed: Annotated[
         bool,

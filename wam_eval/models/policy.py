@@ -25,7 +25,7 @@ from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.stages import Stopwatch, Watch, unwatched
 from wam_eval.models.weights import DTYPES, find_device
 from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
-from wam_eval.policy import Policy
+from wam_eval.policy import Acceleration, Policy
 
 PER_EPISODE = "episode"
 """Value of ``seed`` for different noise in each episode."""
@@ -47,7 +47,7 @@ class ModelSettings(BatchSettings):
             different noise in each episode.
         dtype: ``bfloat16``, with which the published results were obtained, or ``float32``.
         device: ``cuda`` or ``cpu``; Ray selects the GPU.
-        accelerate: compile the layers and replay CUDA graphs.
+        accelerate: what is compiled and replayed; see :data:`wam_eval.policy.Acceleration`.
     """
 
     model_config = ConfigDict(strict=True)
@@ -61,7 +61,7 @@ class ModelSettings(BatchSettings):
     seed: int | str = 42
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     device: str = "cuda"
-    accelerate: bool = False
+    accelerate: Acceleration = "none"
 
     @field_validator("seed", mode="before")
     @classmethod
@@ -164,7 +164,7 @@ class ModelPolicy(Policy):
 
     @cached_property
     def _batches(self) -> Batches:
-        return choose_batches(self._settings, self._device, self._settings.accelerate, self._rows_alike)
+        return choose_batches(self._settings, self._device, self._settings.accelerate != "none", self._rows_alike)
 
     def prepare(self, instructions: Sequence[str]) -> None:
         """Compute the embeddings of the run's prompts, then load the model.
@@ -265,7 +265,7 @@ class ModelPolicy(Policy):
         return int.from_bytes(hashlib.sha256(f"{key}\0noise".encode()).digest()[:4], "little")
 
 
-def padded(texts: Sequence[Tensor], length: int) -> tuple[Tensor, Tensor]:
+def padded(texts: Sequence[Tensor], length: int) -> tuple[Tensor, list[int]]:
     """Embeddings of prompts as one tensor.
 
     Args:
@@ -273,7 +273,7 @@ def padded(texts: Sequence[Tensor], length: int) -> tuple[Tensor, Tensor]:
         length: tokens of the result.
 
     Returns:
-        (B, length, text_dim), zero after each prompt, and int64 (B,), the tokens of each prompt.
+        (B, length, text_dim), zero after each prompt, and the tokens of each prompt.
     """
     rows = [torch.nn.functional.pad(text, (0, 0, 0, length - len(text))) for text in texts]
-    return torch.stack(rows), torch.tensor([len(text) for text in texts], device=texts[0].device)
+    return torch.stack(rows), [len(text) for text in texts]

@@ -241,12 +241,15 @@ def random_weights(model: Model, seed: int, dtype: torch.dtype, device: torch.de
 
     The weights are drawn in place, so that the model is in memory only once. They are the same on every machine if
     ``device`` is the CPU. Scales of normalisations are 1; all other weights are drawn so that activations neither
-    vanish nor explode.
+    vanish nor explode. If ``device`` is the meta device, nothing is drawn: parameters and operations can be counted
+    without memory for them.
 
     Returns:
         The model itself, in evaluation mode and without gradients.
     """
     nn.Module.to(model, dtype)  # Libraries override `to` to keep some parts in float32.
+    if torch.device(device).type == "meta":
+        return model.eval().requires_grad_(False)
     model.to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():

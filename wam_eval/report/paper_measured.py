@@ -225,7 +225,9 @@ def cost_rows(bench: Bench, layout: Layout, metrics: Collection[str]) -> list[Co
             values["speedup"] = singles[0].total.median / single.total.median
         if bench.flops is not None:
             values["flops"] = bench.flops / 1e12
-        label = bench.title if variant.accelerate is None else f"{bench.title}, {variant.name}"
+        label = {None: bench.title, "none": f"{bench.title}, {variant.name}"}.get(
+            variant.accelerate, f"{bench.title} {variant.name}"
+        )
         footnotes = [
             f"bench {bench.name}: {bench.conditions}; batch 1, median of {single.calls} calls "
             f"(95 % of them within {decimal(single.total.p95, 1)} ms)"

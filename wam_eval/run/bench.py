@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError
@@ -29,11 +29,28 @@ from wam_eval.config import PolicyConfig
 from wam_eval.errors import UserError, first_line, unknown
 from wam_eval.files import write_atomic
 from wam_eval.observation import Observation
-from wam_eval.policy import Costs, NotSupported, Policy, check_settings, policy_arguments, policy_class
+from wam_eval.policy import (
+    ACCELERATIONS,
+    Acceleration,
+    Costs,
+    NotSupported,
+    Policy,
+    check_settings,
+    policy_arguments,
+    policy_class,
+)
 from wam_eval.run.folder import is_name
 
-VARIANTS = {None: "as it is", False: "eager", True: "accelerated"}
+VARIANTS: Mapping[Acceleration | None, str] = {
+    None: "as it is",
+    "none": "eager",
+    "actions": "+ compiled actions",
+    "layers": "+ compiled prefill",
+    "graphs": "+ CUDA graphs",
+}
 """Value of a policy's setting ``accelerate`` -> its name for people; ``None`` for a policy without that setting."""
+ON_CPU = "CPU"
+"""Device that a policy states in its facts if it runs without a GPU."""
 
 WARM_UP_CALLS = 2
 """Untimed calls between the first call and the timed ones."""
@@ -84,17 +101,17 @@ class Timing(_Record):
 
 
 class Variant(_Record):
-    """Measurements of the policy with one value of its setting ``accelerate``.
+    """Measurements of the policy with one acceleration.
 
     Attributes:
-        accelerate: the value; ``None`` if the policy has no such setting.
+        accelerate: value of the setting; ``None`` if the policy has no such setting.
         load_s: seconds to construct the policy.
         prepare_s: seconds to prepare for the examples' instructions.
         memory_gb: peak until then, in 10^9 bytes.
         timings: one for each batch size, in the requested order.
     """
 
-    accelerate: bool | None
+    accelerate: Acceleration | None
     load_s: NonNegativeFloat
     prepare_s: NonNegativeFloat
     memory_gb: NonNegativeFloat
@@ -102,7 +119,7 @@ class Variant(_Record):
 
     @property
     def name(self) -> str:
-        """``eager``, ``accelerated`` or ``as it is``."""
+        """The variant for people; see :data:`VARIANTS`."""
         return VARIANTS[self.accelerate]
 
     @property
@@ -225,7 +242,7 @@ class BenchRequest:
         checkpoint: checkpoint of the policy.
         benchmark: benchmark whose settings the policy gets; the first in its YAML file if ``None``.
         overrides: settings that replace those of the YAML file: ``size``, ``steps``, ``device``, ``random_weights``.
-        accelerate: the only variant to measure; if ``None``, both if the policy has them.
+        accelerate: the only acceleration to measure; if ``None``, all that the policy has.
         fixed: True to measure fixed batches, as in runs. By default a batch size is what it says: a policy with the
             setting ``batch`` gets ``fast``.
         calls: timed calls of each batch size; :data:`CALLS`, or fewer if they are slow, if ``None``.
@@ -238,7 +255,7 @@ class BenchRequest:
     checkpoint: str | None = None
     benchmark: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    accelerate: bool | None = None
+    accelerate: Acceleration | None = None
     fixed: bool = False
     calls: int | None = None
     out: Path | None = None
@@ -261,7 +278,7 @@ def run_bench(request: BenchRequest) -> tuple[Bench, Path]:
     arguments = bench_arguments(policy, request.checkpoint, request.benchmark, overrides)
     settings = check_settings(made, arguments).model_dump(mode="json")
     timer = PolicyTimer(partial(made.create, **arguments), policy.title, request.batches, request.calls)
-    values = _accelerate_values(policy, settings, request.accelerate)
+    values = _accelerations(policy, settings, request.accelerate)
     variants = _variants(timer, values, request.accelerate is None)
     machine = this_machine()
     device = re.sub(r"[^a-z0-9]+", "-", machine.device.partition(" (")[0].lower()).strip("-")
@@ -343,15 +360,20 @@ def _name_parts(overrides: Mapping[str, Any]) -> list[str]:
     return [part for part in (size, f"{steps}steps" if steps else None, random) if part]
 
 
-def _accelerate_values(
-    policy: PolicyConfig, settings: Mapping[str, Any], accelerate: bool | None
-) -> tuple[bool | None, ...]:
-    """Values of the policy's setting ``accelerate`` to measure; ``None`` if it has no such setting."""
-    if "accelerate" in settings:
-        return (False, True) if accelerate is None else (accelerate,)
-    if accelerate is not None:
-        raise UserError(f"policy {policy.title!r} has no setting `accelerate`: leave --accelerate out")
-    return (None,)
+def _accelerations(
+    policy: PolicyConfig, settings: Mapping[str, Any], accelerate: Acceleration | None
+) -> tuple[Acceleration | None, ...]:
+    """Accelerations to measure; ``None`` if the policy has no setting ``accelerate``."""
+    if "accelerate" not in settings:
+        if accelerate is not None:
+            raise UserError(f"policy {policy.title!r} has no setting `accelerate`: leave --accelerate out")
+        return (None,)
+    possible = get_args(policy_class(policy).Settings.model_fields["accelerate"].annotation)
+    if accelerate is None:
+        return tuple(value for value in ACCELERATIONS if value in possible)
+    if accelerate not in possible:
+        raise unknown("acceleration", accelerate, possible)
+    return (accelerate,)
 
 
 # ---------------------------------------------------------------------- measurements
@@ -379,7 +401,7 @@ class PolicyTimer:
         self.costs: Costs | None = None
         self.notes: list[str] = []
 
-    def measure(self, accelerate: bool | None) -> Variant:
+    def measure(self, accelerate: Acceleration | None) -> Variant:
         """Construct the policy, time it with every batch size, and release it.
 
         Args:
@@ -480,10 +502,13 @@ def this_machine() -> Machine:
     )
 
 
-def _variants(timer: PolicyTimer, values: Sequence[bool | None], optional: bool) -> tuple[Variant, ...]:
+def _variants(timer: PolicyTimer, values: Sequence[Acceleration | None], optional: bool) -> tuple[Variant, ...]:
     """The variants in order. An accelerated one that fails is left out with a note, unless it was asked for."""
-    variants = []
+    variants: list[Variant] = []
     for accelerate in values:
+        if variants and accelerate == "graphs" and timer.facts.get("device") == ON_CPU:
+            timer.notes.append(f"{VARIANTS[accelerate]}: not on a CPU")
+            continue
         try:
             variants.append(timer.measure(accelerate))
         except Exception as error:  # Compilers fail in many ways; measurements made so far are kept.

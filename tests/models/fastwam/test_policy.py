@@ -186,7 +186,7 @@ def test_rows_that_are_not_computed_alike_are_refused_before_the_first_episode(m
 @pytest.mark.parametrize("batch", ["fixed", "fast"])
 def test_accelerated_answers_do_not_depend_on_the_batch_either(batch: str) -> None:
     """Compiled layers and static tensors have one shape if batches are fixed."""
-    policy = tiny(accelerate=True, variant="joint", batch=batch, seed="episode")
+    policy = tiny(accelerate="graphs", variant="joint", batch=batch, seed="episode")
     if batch == "fixed":
         check_independence(policy, different(policy, 5), 10)
     else:
@@ -301,7 +301,7 @@ def test_missing_files_are_reported_by_the_constructor(tmp_path: Path) -> None:
         ({"shift": 0}, r"shift: .*greater than 0 \(found 0\)"),
         ({"execute": 33}, r"execute: .*less than or equal to 32 \(found 33\)"),
         ({"execute": True}, r"execute: .*valid integer \(found True\)"),
-        ({"accelerate": "no"}, r"accelerate: .*valid boolean \(found 'no'\)"),
+        ({"accelerate": True}, r"accelerate: .*'none', 'actions', 'layers' or 'graphs' \(found True\)"),
         ({"batch": "slow"}, r"batch: .*'fixed' or 'fast' \(found 'slow'\)"),
         ({"rows": 0}, r"rows: .*greater than or equal to 1 \(found 0\)"),
         ({"batch": "fast", "rows": 2}, "leave it out with `batch: fast`"),

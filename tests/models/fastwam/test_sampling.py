@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.builders.models import STEPS, draw, model_inputs, random_model
 from wam_eval.models.fastwam.model import FastWAM, Variant
 from wam_eval.models.fastwam.sampling import Sampler
+from wam_eval.models.nn.acceleration import Accelerator
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 VARIANTS: tuple[Variant, ...] = ("first_frame", "joint", "idm")
@@ -156,7 +157,7 @@ def test_acceleration_changes_only_the_speed(
     model = random_model(dtype).to(device)
     latents, text, states = (x.to(device) for x in model_inputs(batch=3, dtype=dtype))
     context = model.context(text, states)
-    plain, fast = (Sampler(model, variant, 3, accelerate=accelerate) for accelerate in (False, True))
+    plain, fast = (Sampler(model, variant, 3, accelerator=Accelerator.of(how)) for how in ("none", "graphs"))
     for seeds in ([1, 2, 3], [4, 5, 6]):
         expected, accelerated = (sampler.sample(latents, context, seeds) for sampler in (plain, fast))
         assert torch.allclose(accelerated.actions, expected.actions, atol=tolerance)

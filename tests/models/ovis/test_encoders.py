@@ -49,6 +49,12 @@ def words(encoder: ConditionEncoder, prompt: str = "put the bowl on the plate") 
     return embedded
 
 
+def encode_alone(encoder: ConditionEncoder, seen: Tensor, prompt: Tensor) -> tuple[Tensor, list[int]]:
+    """States of one row without padding, as the official code computes them."""
+    encoded: tuple[Tensor, list[int]] = encoder(seen, [prompt], len(prompt))
+    return encoded
+
+
 @pytest.fixture(scope="module")
 def encoder() -> ConditionEncoder:
     """A tiny encoder."""
@@ -56,8 +62,8 @@ def encoder() -> ConditionEncoder:
 
 
 def test_states_are_those_of_the_official_code(encoder: ConditionEncoder) -> None:
-    states, lengths = encoder(image(), [words(encoder)], 64)
-    assert states.shape == (1, 126, 32) and lengths.tolist() == [126]
+    states, lengths = encode_alone(encoder, image(), words(encoder))
+    assert states.shape == (1, 126, 32) and lengths == [126]
     for place, (first, last) in EXPECTED.items():
         assert states[0, place, :4].tolist() == pytest.approx(first, abs=2e-5)
         assert states[0, place, -4:].tolist() == pytest.approx(last, abs=2e-5)
@@ -67,15 +73,15 @@ def test_rows_of_a_batch_do_not_see_each_other(encoder: ConditionEncoder) -> Non
     prompts = [words(encoder), words(encoder, "open the drawer")]
     both, lengths = encoder(torch.cat([image(), image(2)]), prompts, 64)
     for row, prompt in enumerate(prompts):
-        alone, (length,) = encoder(image(row + 1), [prompt], 64)
+        alone, (length,) = encode_alone(encoder, image(row + 1), prompt)
         assert length == lengths[row] == alone.shape[1]
         assert torch.allclose(both[row, :length], alone[0], atol=1e-5)
 
 
 def test_image_and_prompt_matter(encoder: ConditionEncoder) -> None:
-    one, _ = encoder(image(), [words(encoder)], 64)
+    one, _ = encode_alone(encoder, image(), words(encoder))
     for other, prompt in ((image(2), "put the bowl on the plate"), (image(), "put the bowl on the table")):
-        states, _ = encoder(other, [words(encoder, prompt)], 64)
+        states, _ = encode_alone(encoder, other, words(encoder, prompt))
         assert not torch.allclose(one[:, -1], states[:, -1], atol=1e-3)
 
 

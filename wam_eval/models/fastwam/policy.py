@@ -21,7 +21,8 @@ from wam_eval.errors import UserError
 from wam_eval.models.fastwam.checkpoint import PROMPT, ROBOTS, check_training, make_model, needed_gib, open_checkpoint
 from wam_eval.models.fastwam.model import FastWAM, FastWAMConfig, Size, Variant
 from wam_eval.models.fastwam.sampling import FRAMES, HORIZON, Sampler
-from wam_eval.models.nn.cuda_graphs import GraphedFunction, StagedFunction
+from wam_eval.models.nn.acceleration import Accelerator
+from wam_eval.models.nn.cuda_graphs import StagedFunction
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings, padded
 from wam_eval.models.preprocessing import Normaliser, find_statistics
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
@@ -112,6 +113,7 @@ class FastWAMPolicy(ModelPolicy):
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": encoders.vae_digest()}
         self._make_model = partial(make_model, opened, config, self._dtype, self._device)
         self._make_vae = encoders.vae
+        self._accelerator = Accelerator.of(settings.accelerate)
         self._text_dim = config.video.text_dim
         self.spec = PolicySpec(
             cameras=self._robot.cameras,
@@ -138,7 +140,7 @@ class FastWAMPolicy(ModelPolicy):
     @cached_property
     def _sampler(self) -> Sampler:
         chosen = self._settings
-        return Sampler(self._make_model(), chosen.variant, chosen.steps, chosen.shift, accelerate=chosen.accelerate)
+        return Sampler(self._make_model(), chosen.variant, chosen.steps, chosen.shift, accelerator=self._accelerator)
 
     @cached_property
     def _vae(self) -> VideoVAE:
@@ -146,7 +148,7 @@ class FastWAMPolicy(ModelPolicy):
 
     @cached_property
     def _encode(self) -> StagedFunction:
-        return GraphedFunction(self._encode_images) if self._settings.accelerate else self._encode_images
+        return self._accelerator.recorded(self._encode_images)
 
     def _load(self) -> None:
         _ = self._sampler, self._vae

@@ -15,18 +15,17 @@ import torch
 from torch import Tensor
 
 from wam_eval.models.fastwam.model import FastWAM, Variant
-from wam_eval.models.nn.cuda_graphs import GraphedFunction, StagedFunction
+from wam_eval.models.nn.acceleration import Accelerator
+from wam_eval.models.nn.cuda_graphs import StagedFunction
 from wam_eval.models.nn.flow import euler, seeded_noise, shifted_schedule
 from wam_eval.models.nn.transformer import (
     KeyValue,
-    Layer,
     Rotation,
     Stream,
     append_actions,
     continued,
     grid_rotation,
     joint,
-    layer,
     prefill,
 )
 from wam_eval.models.stages import Watch, unwatched
@@ -64,8 +63,7 @@ class Sampler:
         shift: shift of both schedules.
         horizon: actions of a chunk.
         frames: latent frames of an imagined video, with the observed one.
-        accelerate: compile the layers, and replay all stages as CUDA graphs. Results differ at most in the last bits,
-            because a compiler may add in another order.
+        accelerator: replaces layers and stages by faster ones.
     """
 
     def __init__(
@@ -76,7 +74,7 @@ class Sampler:
         shift: float = 5.0,
         horizon: int = HORIZON,
         frames: int = FRAMES,
-        accelerate: bool = False,
+        accelerator: Accelerator = Accelerator(),  # noqa: B008 - it is immutable
     ) -> None:
         self.model = model
         self.variant = variant
@@ -93,24 +91,14 @@ class Sampler:
         self._action_rotation = grid_rotation((model.config.action.head_dim,), (horizon,)).to(model.device)
         self._drawn = lru_cache(maxsize=64)(self._draw)  # Evaluations use the same noise for every chunk.
         self._video_rotations: dict[tuple[int, int, int], Rotation] = {}
-        # Each batch size and kind of layer is compiled separately. Beyond the limit PyTorch stops compiling without an
-        # error. PyTorch's type hints lack this argument.
-        self._layer: Layer = (
-            torch.compile(  # type: ignore[call-overload]
-                layer, dynamic=False, fullgraph=True, recompile_limit=64, options={"emulate_precision_casts": True}
-            )
-            if accelerate
-            else layer
-        )
+        self._run_video, self._run_actions = accelerator.prefix, accelerator.actions
         functions: dict[Variant, StagedFunction] = {
             "first_frame": self._sample_from_first_frame,
             "joint": self._sample_jointly,
             "idm": self._sample_after_video,
         }
-        self._sample: StagedFunction = functions[variant]
-        self._video: StagedFunction = self._sample_video
-        if accelerate:
-            self._sample, self._video = GraphedFunction(self._sample), GraphedFunction(self._video)
+        self._sample = accelerator.recorded(functions[variant])
+        self._video = accelerator.recorded(self._sample_video)
 
     @torch.inference_mode()
     def sample(self, latents: Tensor, context: Tensor, seeds: Sequence[int], watch: Watch = unwatched) -> Sample:
@@ -199,14 +187,14 @@ class Sampler:
         video = self.model.video
         rotation = self._video_rotation(latents, slice(0, 1))
         stream = Stream(video.tokens(latents), [Condition(self._zero_time, rotation, own) for own in text])
-        return prefill(video.layers, stream, masked=masked, run=self._layer)
+        return prefill(video.layers, stream, masked=masked, run=self._run_video)
 
     def _prefill_imagined(self, future: Tensor, past: Sequence[KeyValue], text: Sequence[KeyValue]) -> list[KeyValue]:
         """Keys and values of the observed and of the denoised frames, the latter at time 0."""
         video = self.model.video
         rotation = self._video_rotation(future, slice(1, None))
         stream = Stream(video.tokens(future), [Condition(self._zero_time, rotation, own) for own in text])
-        return prefill(video.layers, stream, past, run=self._layer)
+        return prefill(video.layers, stream, past, run=self._run_video)
 
     def _denoise_video(self, future: Tensor, past: Sequence[KeyValue], text: Sequence[KeyValue]) -> Tensor:
         """Denoise the frames after the observed one, (B, C, T - 1, h, w)."""
@@ -214,7 +202,7 @@ class Sampler:
         rotation, grid = self._video_rotation(future, slice(1, None)), video.grid(future)
         for (embedded, time), delta in zip(self._video_times, self._deltas, strict=True):
             stream = Stream(video.tokens(future), [Condition(time, rotation, own) for own in text])
-            x = continued(video.layers, stream, past, self._layer)
+            x = continued(video.layers, stream, past, self._run_video)
             future = euler(future, video.head(x, embedded, grid), delta)
         return future
 
@@ -223,7 +211,7 @@ class Sampler:
         expert = self.model.action
         for time, delta in zip(self._action_times, self._deltas, strict=True):
             conditions = [Condition(time, self._action_rotation, own) for own in text]
-            x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), past, self._layer)
+            x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), past, self._run_actions)
             actions = euler(actions, expert.head(x), delta)
         return actions
 
@@ -244,7 +232,7 @@ class Sampler:
                     [Condition(action_time, self._action_rotation, own) for own in texts[1]],
                 ),
             )
-            x, y = joint((video.layers, expert.layers), streams, past, mask, self._layer)
+            x, y = joint((video.layers, expert.layers), streams, past, mask, self._run_actions)
             future = euler(future, video.head(x, embedded, grid), delta)
             actions = euler(actions, expert.head(y), delta)
         return [actions, future]

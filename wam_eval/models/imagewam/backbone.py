@@ -32,6 +32,8 @@ class Inputs:
         states: (B, state_dim), normalised.
         reference: tokens of the observed images (B, N, channels), row by row.
         grid: rows and columns of these tokens.
+        cut: length to which the only text of a batch may be cut, as the official code does where it answers single
+            observations. If ``None``, padding is masked instead, so that shapes do not depend on the text.
     """
 
     text: Tensor
@@ -39,6 +41,7 @@ class Inputs:
     states: Tensor
     reference: Tensor
     grid: tuple[int, int]
+    cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,13 @@ class Backbone(nn.Module, ABC, Generic[Image, Action]):
         text_dim: width of the embedding of a prompt.
 
     Attributes:
-        run: computes a layer; a compiled form may replace it.
+        run_image: computes a layer of the image transformer; a compiled form may replace it.
+        run_actions: computes a layer of the action expert; likewise.
         action_dim: numbers of an action.
     """
 
-    run: Layer = staticmethod(layer)
+    run_image: Layer = staticmethod(layer)
+    run_actions: Layer = staticmethod(layer)
 
     def __init__(self, image: Image, action: Action, *, state_dim: int, action_dim: int, text_dim: int) -> None:
         super().__init__()

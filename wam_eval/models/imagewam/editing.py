@@ -105,15 +105,16 @@ class EditingModel(ABC):
     def decode(self, tokens: Tensor, grid: tuple[int, int]) -> NDArray[np.uint8]:
         """Images (B, H, W, 3) RGB of tokens (B, N, channels) on a grid of rows and columns."""
 
-    def condition(self, prompts: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def condition(self, prompts: Sequence[Tensor], images: Tensor, fixed: bool) -> tuple[Tensor, list[int]]:
         """The text that the network receives. By default it is the prompt; a model may also look at the image.
 
         Args:
             prompts: embeddings of each prompt (n, ``prompt_dim``), as the prompt cache has them.
             images: as in :meth:`encode`.
+            fixed: True if L must not depend on the prompts.
 
         Returns:
-            (B, L, text_dim), padded at the end, and int64 (B,), the tokens of each row without padding.
+            (B, L, text_dim), padded at the end, and the tokens of each row without padding.
         """
-        del images
+        del images, fixed
         return padded(prompts, self.context)

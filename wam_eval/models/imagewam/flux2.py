@@ -119,7 +119,9 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         double = [Condition(time.double, rotation)] * len(expert.double_blocks)
         conditions = double + [Condition(time.single, rotation)] * len(expert.single_blocks)
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
-        x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), prefix.cache, self.run, mask)
+        x = continued(
+            expert.layers, Stream(expert.action_encoder(actions), conditions), prefix.cache, self.run_actions, mask
+        )
         velocity: Tensor = expert.head(x, time.embedded)
         return velocity
 
@@ -166,7 +168,7 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         cache = []
         conditions = Condition(time.text, rotations[0]), Condition(time.double, rotations[1])
         for blocks in self.image.joint_layers:
-            (text, image), own = self.run(blocks, (text, image), conditions, None, mask)
+            (text, image), own = self.run_image(blocks, (text, image), conditions, None, mask)
             cache.append(own)
         x = torch.cat([text, image], dim=1)
         joined = Rotation(*(torch.cat(parts) for parts in zip(*rotations, strict=True)))
@@ -176,7 +178,7 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             if cached and block is last:
                 cache.append(block.project(x, condition).own)
             else:
-                (x,), own = self.run((block,), (x,), (condition,), None, mask)
+                (x,), own = self.run_image((block,), (x,), (condition,), None, mask)
                 cache.append(own)
         return cache, x
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +85,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             text_dim=config.image.text_dim,
         )
         self.config = config
+        self._rotation = lru_cache(maxsize=4)(self._new_rotation)
 
     def prefill(self, inputs: Inputs) -> Prefix:
         """Run text, state and observed image once, at time 0."""
@@ -95,7 +96,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         *layers, last = typed(self.image.layers, OmniGen2Block)
         cache: list[KeyValue] = []
         for block in layers:
-            (x,), own = self.run((block,), (x,), (condition,), None, square)
+            (x,), own = self.run_image((block,), (x,), (condition,), None, square)
             cache.append(own)
         cache.append(last.project(x, condition).own)  # The output of the last layer is not needed.
         return Prefix(cache, mask, slice(mask.shape[-1] - inputs.reference.shape[1], mask.shape[-1]))
@@ -108,11 +109,11 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
     def action_velocity(self, actions: Tensor, time: Tensor, prefix: Prefix) -> Tensor:
         """Run the action expert on noisy actions (B, horizon, action_dim)."""
         expert, horizon = self.action, actions.shape[1]
-        rotation = grid_rotation((self.config.action.head_dim,), (horizon,)).to(actions.device)
+        rotation = self._rotation(horizon)
         conditions = [Condition(time, rotation)] * len(expert.blocks)
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
         stream = Stream(expert.action_encoder(actions), conditions)
-        x = continued(typed(expert.blocks, OmniGen2Block), stream, prefix.cache, self.run, mask)
+        x = continued(typed(expert.blocks, OmniGen2Block), stream, prefix.cache, self.run_actions, mask)
         velocity: Tensor = expert.head(x, time)
         return velocity
 
@@ -144,7 +145,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         square[:, :, :-count, -count:] = False
         rotation = rotation_at(torch.cat([positions, own], dim=1), self.config.image.axes)
         for block in typed(self.image.layers, OmniGen2Block):
-            (x,), _ = self.run((block,), (x,), (Condition(time, rotation),), None, square)
+            (x,), _ = self.run_image((block,), (x,), (Condition(time, rotation),), None, square)
         velocity: Tensor = self.image.norm_out(x[:, -count:], time)
         return velocity
 
@@ -168,8 +169,8 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             Condition(None, rotation),
             refined_keys,
         )
-        if len(rows) == 1:  # The official code leaves out the padding here, as it answers a single observation.
-            count = int(inputs.lengths[0]) + 1
+        if inputs.cut is not None:  # The official code leaves out the padding here.
+            count = inputs.cut + 1
             words, valid, places = words[:, :count], valid[..., :count], places[:, :count]
         positions = _image_positions((inputs.lengths + 1).view(-1, 1), height, width)
         seen = self._refined(
@@ -181,9 +182,13 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         mask = pad(valid, (0, height * width), value=True)
         return torch.cat([words, seen], dim=1), mask, torch.cat([places, positions], dim=1)
 
+    def _new_rotation(self, horizon: int) -> Rotation:
+        """Rotation of the actions. It is kept, because CUDA graphs refer to its memory."""
+        return grid_rotation((self.config.action.head_dim,), (horizon,)).to(self.device)
+
     def _refined(self, blocks: nn.ModuleList, x: Tensor, condition: Condition, mask: Tensor) -> Tensor:
         for block in typed(blocks, OmniGen2Block):
-            (x,), _ = self.run((block,), (x,), (condition,), None, mask)
+            (x,), _ = self.run_image((block,), (x,), (condition,), None, mask)
         return x
 
 
@@ -251,11 +256,11 @@ class OmniGen2(EditingModel):
         """Images of tokens."""
         return self._vae.decode(latents_of(tokens, grid))
 
-    def condition(self, prompts: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def condition(self, prompts: Sequence[Tensor], images: Tensor, fixed: bool) -> tuple[Tensor, list[int]]:
         """The prompts; the first token of the padding is not counted."""
-        del images
+        del images, fixed
         text, lengths = padded(prompts, self.context + 1)
-        return text[:, : self.context], lengths - 1
+        return text[:, : self.context], [length - 1 for length in lengths]
 
     @cached_property
     def _vae(self) -> SampledAutoencoder:

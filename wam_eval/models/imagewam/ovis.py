@@ -138,11 +138,13 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         x = expert.action_encoder(actions)
         double = typed(expert.double_blocks, DoubleBlock)
         for block, modulation, past, own in zip(double, time.double, prefix.cache, prefix.own, strict=False):
-            (added,), _ = self.run((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
-            (x,), _ = self.run((block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask)
+            (added,), _ = self.run_actions((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
+            (x,), _ = self.run_actions(
+                (block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask
+            )
         single = zip(typed(expert.single_blocks, SingleBlock), time.single, prefix.cache[len(double) :], strict=True)
         for shared, modulation, past in single:
-            (x,), _ = self.run((shared,), (x,), (Condition(modulation, rotation),), past, mask)
+            (x,), _ = self.run_actions((shared,), (x,), (Condition(modulation, rotation),), past, mask)
         velocity: Tensor = expert.head(x, time.embedded)
         return velocity
 
@@ -157,7 +159,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         rotations = self._rotation(TARGET_TIME, *inputs.grid), self._rotation(REFERENCE_TIME, *inputs.grid)
         rotation = Rotation(*(torch.cat(parts) for parts in zip(*rotations, strict=True)))
         mask = None
-        if len(text) > 1:
+        if inputs.cut is None:
             mask = torch.cat([valid, valid.new_ones(image.shape[:2])], dim=1)[:, None, None]
             mask = mask.expand(-1, -1, mask.shape[-1], -1)
         embedded = self._image_time(timestep / TRAIN_TIMESTEPS, summary)
@@ -167,14 +169,11 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
 
     def _text(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
         """Refined tokens of text and state (B, L + 1, dim), their summary (B, dim), which are valid (B, L + 1)."""
-        text = inputs.text
-        single = len(text) == 1
-        if single:  # A single text needs no padding, and the official code has none.
-            text = text[:, : int(inputs.lengths[0])]
+        text = inputs.text[:, : inputs.cut]
         rows = torch.arange(len(text), device=text.device)
         context = pad(text, (0, 0, 0, 1)).index_put((rows, inputs.lengths), self.proprio_encoder(inputs.states))
         valid = torch.arange(context.shape[1], device=text.device) <= inputs.lengths[:, None]
-        refined, summary = self.image.txt_in(context, None if single else valid)
+        refined, summary = self.image.txt_in(context, valid if inputs.cut is None else None)
         return refined, summary, valid
 
     def _image_time(self, time: Tensor, summary: Tensor) -> Tensor:
@@ -210,21 +209,23 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         cache, owns = [], []
         for block in typed(self.image.double_blocks, DoubleBlock):
             modulation = block.img_mod(embedded)
-            (added,), own = self.run((block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images)
+            (added,), own = self.run_image(
+                (block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images
+            )
             conditions = Condition(block.txt_mod(embedded), unmoved), Condition(modulation[JOINT], rotation, added)
-            (text, image), joint = self.run((block.text, block.image), (text, image), conditions, None, mask)
+            (text, image), joint = self.run_image((block.text, block.image), (text, image), conditions, None, mask)
             cache.append(joint)
             owns.append(own)
         x = torch.cat([text, image], dim=1)
         whole = Rotation(*(torch.cat(parts) for parts in zip(unmoved, rotation, strict=True)))
         *layers, last = typed(self.image.single_blocks, SingleBlock)
         for shared in layers:
-            (x,), joint = self.run((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
+            (x,), joint = self.run_image((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
             cache.append(joint)
         condition = Condition(last.modulation(embedded), whole)
         if cached:
             return [*cache, last.project(x, condition).own], owns, x
-        (x,), joint = self.run((last,), (x,), (condition,), None, mask)
+        (x,), joint = self.run_image((last,), (x,), (condition,), None, mask)
         return [*cache, joint], owns, x
 
     def _new_rotation(self, time: int, height: int, width: int) -> Rotation:
@@ -291,9 +292,10 @@ class OvisU1(EditingModel):
         """Images of tokens."""
         return self._vae.decode(pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), 2))
 
-    def condition(self, prompts: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def condition(self, prompts: Sequence[Tensor], images: Tensor, fixed: bool) -> tuple[Tensor, list[int]]:
         """States of the language model after it has seen image and prompt."""
-        encoded: tuple[Tensor, Tensor] = self._encoder(images, prompts, self.context)
+        length = self.context if fixed or len(prompts) > 1 else len(prompts[0])
+        encoded: tuple[Tensor, list[int]] = self._encoder(images, prompts, length)
         return encoded
 
     @cached_property

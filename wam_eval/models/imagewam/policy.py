@@ -30,6 +30,7 @@ from wam_eval.models.imagewam.flux2 import Flux2Klein4B, Flux2Klein9B
 from wam_eval.models.imagewam.omnigen2 import OmniGen2
 from wam_eval.models.imagewam.ovis import OvisU1
 from wam_eval.models.imagewam.sampling import HORIZON, Sampler
+from wam_eval.models.nn.acceleration import Accelerator
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings
 from wam_eval.models.preprocessing import Normaliser, find_statistics
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
@@ -83,9 +84,11 @@ class ImageWAMInference(Inference):
 
     Attributes:
         inputs: inputs of the network, for an image that is imagined later.
+        lengths: tokens of each row's text without padding.
     """
 
     inputs: Inputs
+    lengths: Sequence[int]
 
 
 class ImageWAMPolicy(ModelPolicy):
@@ -148,7 +151,8 @@ class ImageWAMPolicy(ModelPolicy):
     @cached_property
     def _sampler(self) -> Sampler:
         model = load_checkpoint(self._opened, self._empty, self._dtype, self._device)
-        return Sampler(model, self._settings.steps, self._settings.shift)
+        accelerator = Accelerator.of(self._settings.accelerate)
+        return Sampler(model, self._settings.steps, self._settings.shift, accelerator=accelerator)
 
     def _load(self) -> None:
         _ = self._sampler
@@ -177,12 +181,20 @@ class ImageWAMPolicy(ModelPolicy):
     def _infer(
         self, images: Tensor, texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
     ) -> ImageWAMInference:
+        accelerated = self._settings.accelerate != "none"
         with watch("vae"):
             reference = self._editing.encode(images, seeds)
         with watch("text"):
-            text, lengths = self._editing.condition(texts, images)
-        inputs = Inputs(text, lengths, states.to(self._dtype), reference, grid_of(images.shape[2:], self._editing))
-        return ImageWAMInference(self._sampler.sample(inputs, seeds, watch), inputs)
+            text, lengths = self._editing.condition(texts, images, fixed=accelerated)
+        inputs = Inputs(
+            text,
+            torch.tensor(lengths, device=text.device),
+            states.to(self._dtype),
+            reference,
+            grid_of(images.shape[2:], self._editing),
+            cut=lengths[0] if len(lengths) == 1 and not accelerated else None,
+        )
+        return ImageWAMInference(self._sampler.sample(inputs, seeds, watch), inputs, lengths)
 
     @torch.inference_mode()
     def _imagined(self, row: int, inference: ImageWAMInference, seed: int, watch: Watch) -> ImaginedFrames:
@@ -194,6 +206,7 @@ class ImageWAMPolicy(ModelPolicy):
             whole.states[own].clone(),
             whole.reference[own].clone(),
             whole.grid,
+            cut=None if self._settings.accelerate != "none" else inference.lengths[row],
         )
         tokens = self._sampler.imagine(alone, [seed], watch)
         with watch("decode"):
@@ -229,9 +242,10 @@ def stage_flops(model: Backbone, editing: EditingModel, image_size: tuple[int, i
             reference = editing.encode(images, [0])
         prompt = torch.empty(EXAMPLE_TOKENS, editing.prompt_dim, dtype=model.dtype, device=model.device)
         with encoding("text"):
-            text, lengths = editing.condition([prompt], images)
+            text, lengths = editing.condition([prompt], images, fixed=False)
         states = torch.empty(1, model.proprio_encoder.in_features, dtype=model.dtype, device=model.device)
-        inputs = Inputs(text, lengths, states, reference, grid_of(image_size, editing))
+        counts = torch.tensor(lengths, device=text.device)
+        inputs = Inputs(text, counts, states, reference, grid_of(image_size, editing), cut=lengths[0])
 
         def run(count: int, watch: Watch) -> None:
             Sampler(model, count).sample(inputs, [0], watch)

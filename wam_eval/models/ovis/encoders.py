@@ -128,11 +128,11 @@ class ConditionEncoder(nn.Module):
         self.language.rotary_emb = rotary.to(weights.device)
 
     @torch.no_grad()
-    def forward(self, images: Tensor, prompts: Sequence[Tensor], length: int) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, prompts: Sequence[Tensor], length: int) -> tuple[Tensor, list[int]]:
         """Encode a batch of observations.
 
-        A single row is not padded, as in the official code. Rows of a batch are padded at the end, which causal
-        attention does not see.
+        Rows are padded at the end, which causal attention does not see. The official code answers single rows, without
+        padding.
 
         Args:
             images: (B, 3, H, W) in -1..1.
@@ -140,13 +140,13 @@ class ConditionEncoder(nn.Module):
             length: words of a prompt with its padding.
 
         Returns:
-            (B, L, 2 * width), the last two layers side by side, and int64 (B,), the tokens of each row.
+            (B, L, 2 * width), the last two layers side by side, and the tokens of each row.
         """
         words = self.visual_tokenizer(images)
         # Two indicators are put around an image. The first of them is also a word that an image can have.
         marks = self.vte.weight[-5:-3]
         seen = torch.matmul(words, self.vte.weight[: words.shape[-1]])
-        text, lengths = padded(prompts, length if len(prompts) > 1 else len(prompts[0]))
+        text, lengths = padded(prompts, length)
         rows = len(text)
         start, opening, closing = (part.expand(rows, -1, -1) for part in (self.start, marks[:1], marks[1:]))
         states = self.language(
@@ -154,7 +154,8 @@ class ConditionEncoder(nn.Module):
             output_hidden_states=True,
             use_cache=False,
         ).hidden_states
-        return torch.cat([states[-1], states[-2]], dim=-1), lengths + len(self.start) + 2 + seen.shape[1]
+        before = states[-1].shape[1] - text.shape[1]
+        return torch.cat([states[-1], states[-2]], dim=-1), [before + length for length in lengths]
 
 
 class Words:
