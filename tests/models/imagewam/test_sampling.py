@@ -100,8 +100,8 @@ class OnOneDevice(TorchDispatchMode):
 def test_a_graph_can_hold_the_computation(name: str) -> None:
     network = model(name, "meta")
     sampler, host = Sampler(network, 2), inputs(name, network)
-    tensors = (x.to("meta") for x in (host.text, host.lengths, host.states, host.reference))
-    given = Inputs(*tensors, grid=GRID)
+    text, lengths, states, reference = (x.to("meta") for x in (host.text, host.lengths, host.states, host.reference))
+    given = Inputs(text, lengths, states, reference, GRID)
     actions = torch.empty(2, 16, 7, device="meta")
     target = network.tokens(torch.empty(2, *network.noise_shape(given), device="meta"))
 
