@@ -15,7 +15,7 @@ SUITE ?= libero_object
 POLICY ?= expert
 
 # `NAME=value` becomes `--name "value"` of `wam-eval run`; FILTER and SET hold several pairs, separated by spaces.
-ONCE := suite policy ckpt label protocol tasks episodes sample sample-seed workers simulators run video imagine \
+ONCE := suite policy ckpt label protocol tasks episodes sample sample-seed workers simulators run video imagine attention \
   max-identical-errors
 variable = $(shell echo $(1) | tr a-z- A-Z_)
 option = $(if $(strip $($(call variable,$(1)))),--$(1) "$($(call variable,$(1)))")
@@ -27,7 +27,7 @@ OPTIONS = $(foreach o,$(ONCE),$(call option,$(o))) $(foreach p,$(FILTER),--filte
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; echo "  Variables of make eval: SUITE POLICY CKPT LABEL PROTOCOL TASKS EPISODES FILTER SET SAMPLE SAMPLE_SEED WORKERS"
-	@echo "  SIMULATORS RUN VIDEO IMAGINE MAX_IDENTICAL_ERRORS RETRY=1; each is an option of $(VENV)/bin/wam-eval run, whose --help explains them."
+	@echo "  SIMULATORS RUN VIDEO IMAGINE ATTENTION MAX_IDENTICAL_ERRORS RETRY=1; each is an option of $(VENV)/bin/wam-eval run, whose --help explains them."
 
 setup: $(VENV)/$(if $(MODELS),.models,.dev) ## install everything into .venv (MODELS=1: torch for the models, too)
 

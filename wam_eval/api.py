@@ -121,6 +121,7 @@ def evaluate(
     run: str | None = None,
     video: str = "none",
     imagine: int = 0,
+    attention: int = 0,
     retry_errors: bool = False,
     max_identical_errors: int = IDENTICAL_ERRORS,
     command: Sequence[str] | None = None,
@@ -153,6 +154,7 @@ def evaluate(
         video: ``none``, ``failures`` or ``all``.
         imagine: number of episodes of each task, the first ones, whose imagined frames are compared with executed
             frames.
+        attention: number of episodes of each task, the first ones, whose attention is compared with what changed.
         retry_errors: play episodes again that ended in an error or that the policy declined.
         max_identical_errors: stop if so many episodes in a row end in the same error of the policy; 0 to go on.
         command: command line, for the record; that of this process if ``None``.
@@ -196,7 +198,7 @@ def evaluate(
         workers=workers,
         simulators=simulators,
         video=video,
-        imagine=imagine,
+        studies={"imagined": imagine, "attention": attention},
         retry_errors=retry_errors,
         identical_errors=max_identical_errors,
         command=sys.argv if command is None else command,

@@ -71,6 +71,7 @@ class Observation:
         instruction: the task in words.
         privileged: simulator state; ``None`` unless it was requested.
         imagine: True if the policy must return the frames that it imagines with its answer.
+        attention: True if the policy must return its attention to its view with its answer.
         undone: control steps of this episode that were undone by rollbacks. ``step + undone`` only grows.
     """
 
@@ -81,6 +82,7 @@ class Observation:
     instruction: str
     privileged: Privileged | None = None
     imagine: bool = False
+    attention: bool = False
     undone: int = 0
 
     @property
@@ -112,6 +114,9 @@ class ActionChunk:
         measured: measurements of the policy. Policies that time their stages name them ``ms_<stage>``, in milliseconds
             for the batch that was answered, and its size ``batch``.
         imagined: predicted frames, only if the observation asks for them.
+        attention: float32 (h, w), share of the actions' attention that each cell of a grid over
+            :meth:`wam_eval.policy.Policy.view` receives, only if the observation asks for it. The sum is the share of
+            the whole view, at most 1.
         keep: name under which the state before this chunk is kept for a later :class:`Rollback`; empty to keep nothing.
             A state that was kept under the same name before is replaced.
     """
@@ -119,6 +124,7 @@ class ActionChunk:
     actions: NDArray[np.float32]
     measured: Mapping[str, float] = field(default_factory=dict)
     imagined: ImaginedFrames | None = None
+    attention: NDArray[np.float32] | None = None
     keep: str = ""
 
 

@@ -76,6 +76,7 @@ class PolicySpec:
         execute: actions of a chunk that are executed before the policy is asked again.
         privileged: True if it reads the simulator's own state.
         imagines: True if it can return imagined frames with an answer.
+        shows_attention: True if it can return the attention of its actions to its view with an answer.
         largest_batch: observations that it answers together; more in one call would be answered one group after the
             other, and all be waited for. ``None`` if there is no limit.
         stateful: True if an answer depends on earlier requests of its episode in a way that :meth:`Policy.begin` cannot
@@ -91,6 +92,7 @@ class PolicySpec:
     execute: int = 1
     privileged: bool = False
     imagines: bool = False
+    shows_attention: bool = False
     largest_batch: int | None = None
     stateful: bool = False
     concurrent: bool = False
@@ -189,7 +191,8 @@ class Policy(ABC):
     def act(self, observations: Sequence[Observation]) -> list[ActionChunk | Rollback]:
         """Answer a batch of observations of different episodes, one answer for each, in order.
 
-        Frames are imagined only for observations that ask for it; the actions are the same either way.
+        Imagined frames and attention are given only for observations that ask for them; the actions are the same
+        either way.
         """
 
     def end(self, key: str) -> None:  # noqa: B027

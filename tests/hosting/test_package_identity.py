@@ -521,7 +521,7 @@ def test_a_worker_on_another_machine_needs_the_same_code(runs: Path, tmp_path: P
         protocols={"toy": plan.protocol},
         instructions=(),
         video="none",
-        imagine=0,
+        studies={},
         logs=str(tmp_path),
     )
     for driver in (("elsewhere", own_code()[1]), ("elsewhere", "0" * 64)):

@@ -12,8 +12,8 @@ from tests.report.test_page_html import section
 from wam_eval.analysis.frame import read_run
 from wam_eval.episode import Outcome
 from wam_eval.report.page_html import write_report
-from wam_eval.report.page_videos import EMBEDDED, FAILURES_SHOWN, failures, imagined
-from wam_eval.run.folder import RunFolder, imagined_name, video_name
+from wam_eval.report.page_videos import EMBEDDED, FAILURES_SHOWN, failures, studied
+from wam_eval.run.folder import RunFolder, study_name, video_name
 from wam_eval.run.playback import encode
 
 VIDEO = encode([np.full((16, 36, 3), shade, np.uint8) for shade in (0, 250)], 5)
@@ -31,12 +31,12 @@ def imagining(runs: Path) -> RunFolder:
         records[place] = records[place].model_copy(update={"measured": {"chunks": 2.0, **PRESENT, **scores}})
     records[3] = records[3].model_copy(update={"outcome": Outcome.TIMEOUT, "measured": {"imagined_psnr": 99.0}})
     folder = write_run(record, records)
-    folder.write_artefacts((imagined_name(one.key, ".mp4"), VIDEO) for one in records[:2])
+    folder.write_artefacts((study_name("imagined", one.key, ".mp4"), VIDEO) for one in records[:2])
     return folder
 
 
 def test_means_are_over_the_episodes_that_count_and_have_a_score(imagining: RunFolder, tmp_path: Path) -> None:
-    part = imagined([read_run("mine")], ["mine"], tmp_path)
+    part = studied("imagined", [read_run("mine")], ["mine"], tmp_path)
     assert part is not None
     (mean,) = part.means
     assert mean.episodes == 3
@@ -61,7 +61,7 @@ def test_the_page_shows_scores_and_videos(imagining: RunFolder, tmp_path: Path) 
 
 
 def test_an_episode_without_a_future_has_no_number_and_no_nan(imagining: RunFolder, tmp_path: Path) -> None:
-    imagining.write_artefacts([(imagined_name("libero_goal/00/002", ".mp4"), VIDEO)])
+    imagining.write_artefacts([(study_name("imagined", "libero_goal/00/002", ".mp4"), VIDEO)])
     part = section(write_report(["mine"], tmp_path).read_text(encoding="utf-8"), "imagined")
     assert "PSNR – dB, SSIM –" in part
 
@@ -69,7 +69,7 @@ def test_an_episode_without_a_future_has_no_number_and_no_nan(imagining: RunFold
 def test_a_run_that_imagines_nothing_has_no_such_section(runs: Path, tmp_path: Path) -> None:
     record = run_record("mine", {"libero_goal": 2}, 1)
     write_run(record, records_of(record, np.array([True, False])))
-    assert imagined([read_run("mine")], ["mine"], tmp_path) is None
+    assert studied("imagined", [read_run("mine")], ["mine"], tmp_path) is None
     assert "imagined" not in write_report(["mine"], tmp_path).read_text(encoding="utf-8").lower()
 
 

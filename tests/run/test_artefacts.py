@@ -91,11 +91,11 @@ def test_a_video_that_cannot_be_made_is_named_each_time(
 def test_a_comparison_of_imagined_frames_is_made_again(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its scores, which the ledger then has."""
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "compare_imagined", dying(worker.compare_imagined, 2))
-        folder = play("dream", imagine=1)
+        patch.setattr(worker, "compare", dying(worker.compare, 2))
+        folder = play("dream", studies={"imagined": 1})
     assert (folder.path / FRAMES).is_file() and not (folder.path / COMPARISON).exists()
     assert "imagined_psnr" not in records()["toy/00/000"].measured and len(incidents(folder)) == 2
-    play("dream", imagine=1)
+    play("dream", studies={"imagined": 1})
     assert (folder.path / COMPARISON).is_file()
     assert records()["toy/00/000"].measured["imagined_psnr"] > 40
     content = read_ledger(folder.ledger)
@@ -107,7 +107,7 @@ def test_files_that_only_playing_makes_are_named(runs: Path, capsys: pytest.Capt
     folder.trajectory_file("toy/00/001").unlink()
     folder.trajectory_file("toy/00/000").write_bytes(b"broken")
     capsys.readouterr()
-    play("dream", episodes=2, imagine=1, video="all")
+    play("dream", episodes=2, studies={"imagined": 1}, video="all")
     errors = capsys.readouterr().err
     for name in (FRAMES, trajectory_name("toy/00/000"), trajectory_name("toy/00/001")):
         assert name in errors

@@ -17,8 +17,8 @@ from wam_eval.run.folder import (
     SuiteRecord,
     TaskRecord,
     continued,
-    imagined_name,
     is_name,
+    study_name,
     video_name,
 )
 
@@ -134,7 +134,9 @@ def test_another_value_of_a_setting_that_is_not_hashed_is_refused() -> None:
 
 def test_paths_of_artefacts_are_made_from_the_key(runs: Path) -> None:
     folder = RunFolder("test")
-    folder.write_artefacts([(video_name("toy/00/000"), b"video"), (imagined_name("toy/00/000", ".npz"), b"frames")])
+    folder.write_artefacts(
+        [(video_name("toy/00/000"), b"video"), (study_name("imagined", "toy/00/000", ".npz"), b"frames")]
+    )
     assert (folder.path / "videos/toy/00/000.mp4").read_bytes() == b"video"
     assert (folder.path / "imagined/toy/00/000.npz").read_bytes() == b"frames"
     assert not list(folder.path.rglob("*.tmp"))

@@ -23,12 +23,13 @@ from wam_eval.run.folder import RunFolder
 from wam_eval.run.imagination import (
     HIGHEST_PSNR,
     EpisodeImagination,
-    ImaginationCollector,
-    check_imagines,
+    Imagination,
+    read_imagined,
     score,
     side_by_side,
 )
 from wam_eval.run.rollout import PolicyError
+from wam_eval.run.study import Collector
 from wam_eval.trajectory import ChunkExecuted, RolledBack, StateKept, Trajectory, read_trajectory
 
 needs_skimage = pytest.mark.skipif(
@@ -169,14 +170,14 @@ def answer(imagined: Any) -> ActionChunk:
     ],
 )
 def test_frames_that_cannot_be_compared_are_an_error_of_the_policy(imagined: Any, fault: str) -> None:
-    collector = ImaginationCollector(lambda observation: answer(imagined))
+    collector = Collector(lambda observation: answer(imagined), Imagination())
     with pytest.raises(PolicyError, match=fault):
         collector(SEEN)
 
 
 def test_all_chunks_have_frames_of_the_same_shape() -> None:
     answers = iter([ImaginedFrames(NOISE, 2), ImaginedFrames(NOISE[:1], 2)])
-    collector = ImaginationCollector(lambda observation: answer(next(answers)))
+    collector = Collector(lambda observation: answer(next(answers)), Imagination())
     collector(SEEN)
     with pytest.raises(PolicyError, match=r"\(1, 32, 48, 3\), every 2, but \(2, 32, 48, 3\), every 2 in the first"):
         collector(SEEN)
@@ -195,10 +196,10 @@ def test_frames_are_requested_with_every_answer_and_rollbacks_have_none() -> Non
         asked.append(observation.imagine)
         return next(answers)
 
-    collector = ImaginationCollector(act)
+    collector = Collector(act, Imagination())
     for _ in range(3):
         collector(SEEN)
-    collected = collector.collected()
+    collected = read_imagined(collector.archive())
     assert asked == [True] * 3
     assert collected.frames.shape == (2, 2, 32, 48, 3) and collected.every == 2
     assert collected.steps.tolist() == [7, 7], "undone steps are counted"
@@ -218,7 +219,7 @@ def frames_of(video: Path) -> list[NDArray[np.uint8]]:
 
 @needs_skimage
 def test_the_first_episodes_of_each_task_are_imagined(runs: Path) -> None:
-    folder = play("dream", tasks="0,1", episodes=2, imagine=1)
+    folder = play("dream", tasks="0,1", episodes=2, studies={"imagined": 1})
     assert stored(folder) == {f"toy/{task}/000.{kind}" for task in ("00", "01") for kind in ("npz", "mp4")}
     by_key = records(folder)
     scores = by_key["toy/00/000"].measured
@@ -237,7 +238,7 @@ def test_the_first_episodes_of_each_task_are_imagined(runs: Path) -> None:
 @needs_skimage
 def test_requesting_frames_changes_no_result(runs: Path) -> None:
     plain = play("dream", tasks="0,1", episodes=2, name="plain")
-    asked = play("dream", tasks="0,1", episodes=2, name="asked", imagine=2, settings={"quality": "noisy"})
+    asked = play("dream", tasks="0,1", episodes=2, name="asked", studies={"imagined": 2}, settings={"quality": "noisy"})
     for key, record in records(plain).items():
         twin = records(asked)[key]
         assert (record.outcome, record.steps) == (twin.outcome, twin.steps)
@@ -252,13 +253,13 @@ def test_requesting_frames_changes_no_result(runs: Path) -> None:
 def test_a_run_can_be_continued_with_imagined_frames(runs: Path) -> None:
     """A finished episode is not played again for its frames; one whose record was lost is."""
     folder = play("dream")
-    play("dream", episodes=3, imagine=2)
+    play("dream", episodes=3, studies={"imagined": 2})
     assert stored(folder) == {"toy/00/001.npz", "toy/00/001.mp4"}
     kept = (folder.path / "imagined/toy/00/001.npz").read_bytes()
     lines = folder.ledger.read_text().splitlines(keepends=True)
     folder.ledger.write_text("".join(line for line in lines if '"toy/00/001"' not in line) + '{"key": "toy/0')
     (folder.path / "imagined/toy/00/001.npz.tmp").write_bytes(kept[:100])  # as if killed while writing
-    play("dream", episodes=3, imagine=2)
+    play("dream", episodes=3, studies={"imagined": 2})
     assert stored(folder) == {"toy/00/001.npz", "toy/00/001.mp4"}
     assert (folder.path / "imagined/toy/00/001.npz").read_bytes() == kept
     assert records(folder)["toy/00/001"].measured["imagined_ssim"] == pytest.approx(1.0)
@@ -266,14 +267,14 @@ def test_a_run_can_be_continued_with_imagined_frames(runs: Path) -> None:
 
 def test_a_policy_that_imagines_nothing_is_refused_before_the_first_episode(runs: Path) -> None:
     with pytest.raises(UserError, match=r"policy 'Push' imagines no frames: leave out --imagine"):
-        play("push", imagine=1)
+        play("push", studies={"imagined": 1})
     assert not records()
 
 
 def test_scores_need_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(UserError, match="--imagine needs skimage, which is not installed: type `make setup MODELS=1`"):
-        check_imagines("Dreams", PolicySpec(imagines=True))
+        Imagination().check("Dreams", PolicySpec(imagines=True))
 
 
 @needs_skimage
@@ -281,7 +282,7 @@ def test_scores_need_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
     ("quality", "fault"), [("none", "frames were requested, but the answer has none"), ("float", "float64; expected")]
 )
 def test_missing_or_broken_frames_are_an_error_of_their_episode(runs: Path, quality: str, fault: str) -> None:
-    folder = play("dream", settings={"quality": quality}, episodes=2, imagine=1)
+    folder = play("dream", settings={"quality": quality}, episodes=2, studies={"imagined": 1})
     first, second = (records(folder)[f"toy/00/00{index}"] for index in (0, 1))
     assert first.outcome.value == "policy_error" and fault in str(first.error)
     assert second.outcome.value == "success" and not stored(folder)
@@ -289,7 +290,7 @@ def test_missing_or_broken_frames_are_an_error_of_their_episode(runs: Path, qual
 
 @needs_skimage
 def test_a_failed_comparison_keeps_the_result_and_the_frames(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = play("dream", settings={"quality": "no_view"}, imagine=1)
+    folder = play("dream", settings={"quality": "no_view"}, studies={"imagined": 1})
     (record,) = records(folder).values()
     assert record.outcome.value == "success" and set(record.measured) == {"think", "chunks"}
     assert stored(folder) == {"toy/00/000.npz"}

@@ -253,7 +253,7 @@ def policy_file(tmp_path: Path) -> Install:
 @pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scores need scikit-image: make setup MODELS=1")
 def test_imagined_frames_are_compared_with_what_was_executed_then(runs: Path, policy_file: Install) -> None:
     """The frames of the undone chunk with the mistake, those after the return with the second try."""
-    folder = play_run(policy_file("ClumsyDream"), imagine=1)
+    folder = play_run(policy_file("ClumsyDream"), studies={"imagined": 1})
     assert ledger("test") == {"toy/00/000": ("success", 14, 1, 4)}
     with np.load(folder.path / "imagined/toy/00/000.npz") as archive:
         assert archive["frames"].shape[:2] == (4, 4) and archive["steps"].tolist() == [0, 4, 8, 12]

@@ -344,7 +344,7 @@ def worker_of(runs: Path) -> tuple[Worker, Trial]:
         protocols={"toy": plan.protocol},
         instructions=(),
         video="none",
-        imagine=0,
+        studies={},
         logs=str(runs / "logs"),
         trial=plan.episodes,
     )

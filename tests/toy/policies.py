@@ -150,6 +150,39 @@ class Clumsy(Push):
         return chunk
 
 
+class GazeSettings(PushSettings):
+    """Settings of :class:`Gaze`.
+
+    Attributes:
+        broken: True to return no map.
+    """
+
+    broken: bool = False
+
+
+class Gaze(Push):
+    """Pushes, and looks at the left half of its view only, with 0.8 of its attention."""
+
+    Settings = GazeSettings
+
+    def __init__(self, settings: GazeSettings) -> None:
+        super().__init__(settings)
+        self.broken = settings.broken
+        self.spec = PolicySpec(cameras=("front",), execute=4, shows_attention=True)
+
+    def view(self, observation: Observation) -> NDArray[np.uint8]:
+        """The camera image."""
+        return observation.images["front"]
+
+    def answer(self, observation: Observation) -> ActionChunk | Rollback:
+        """One chunk, with a map if asked."""
+        chunk = super().answer(observation)
+        assert isinstance(chunk, ActionChunk)
+        if not observation.attention or self.broken:
+            return chunk
+        return replace(chunk, attention=np.tile(np.array([0.2, 0.0], np.float32), (4, 1)))
+
+
 class HangingSettings(PushSettings):
     """Settings of :class:`Hanging`.
 

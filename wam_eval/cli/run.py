@@ -77,6 +77,10 @@ def run(
     imagine: Annotated[
         int, typer.Option(min=0, help="Compare imagined with executed frames in the first N episodes of each task.")
     ] = 0,
+    attention: Annotated[
+        int,
+        typer.Option(min=0, help="Map the attention of the actions to the image in the first N episodes of each task."),
+    ] = 0,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Play episodes again that ended in an error or were not run.")
     ] = False,
@@ -114,6 +118,7 @@ def run(
             run=name,
             video=video.value,
             imagine=imagine,
+            attention=attention,
             retry_errors=retry_errors,
             max_identical_errors=max_identical_errors,
             planned=planned,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
@@ -160,6 +160,10 @@ class ModelPolicy(Policy):
     def _imagined(self, row: int, inference: Any, seed: int, watch: Watch) -> ImaginedFrames:
         """Frames that the model imagines for one row of an :class:`Inference` of its own, computed alone."""
 
+    @abstractmethod
+    def _attention(self, row: int, inference: Any, seed: int) -> NDArray[np.float32]:
+        """Attention (h, w) of the actions to the view, for one row of an :class:`Inference`, computed alone."""
+
     # ------------------------------------------------------------------ shared
 
     @cached_property
@@ -198,7 +202,7 @@ class ModelPolicy(Policy):
             answers = [answer for group in groups for answer in self._answer(group, watch)]
         measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
         measured["batch"] = float(len(observations))
-        return [ActionChunk(actions[: self.spec.execute], measured, imagined) for actions, imagined in answers]
+        return [replace(answer, measured=measured) for answer in answers]
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
         """The picture composed of the cameras, which the model receives."""
@@ -211,10 +215,8 @@ class ModelPolicy(Policy):
         state = stream.normal(size=self._robot.state_dim).astype(np.float32)
         return Observation(f"example/{index:03d}", 0, images, state, f"put example {index} on the table")
 
-    def _answer(
-        self, observations: Sequence[Observation], watch: Stopwatch
-    ) -> list[tuple[NDArray[np.float32], ImaginedFrames | None]]:
-        """Commands and imagined frames for the observations of one call of the model."""
+    def _answer(self, observations: Sequence[Observation], watch: Stopwatch) -> list[ActionChunk]:
+        """Commands, imagined frames and attention for the observations of one call of the model."""
         filled = self._batches.filled
         with watch("total"):
             with watch("preprocess"):
@@ -227,11 +229,14 @@ class ModelPolicy(Policy):
             inference = self._infer(images, texts, states, seeds, watch)
             with watch("postprocess"):
                 actions = self._robot.commands(self._normaliser.denormalise_action(inference.actions.numpy()))
-        imagined = [
-            self._imagined(row, inference, seeds[row], watch) if one.imagine else None
+        return [
+            ActionChunk(
+                actions[row, : self.spec.execute],
+                imagined=self._imagined(row, inference, seeds[row], watch) if one.imagine else None,
+                attention=self._attention(row, inference, seeds[row]) if one.attention else None,
+            )
             for row, one in enumerate(observations)
         ]
-        return list(zip(actions[: len(observations)], imagined, strict=True))
 
     def _rows_alike(self, rows: int) -> bool:
         generator = torch.Generator().manual_seed(0)

@@ -106,7 +106,8 @@ class Page:
             conditions=self.conditions(),
             steps=self.steps(),
             time=self.time(),
-            imagined=videos.imagined(self.runs, self.labels, self.folder),
+            imagined=videos.studied("imagined", self.runs, self.labels, self.folder),
+            attention=videos.studied("attention", self.runs, self.labels, self.folder),
             gallery=videos.failures(self.runs, self.labels, self.folder),
         )
 

@@ -1,4 +1,4 @@
-"""Videos of the report: failures, and imagined frames beside the executed ones with their scores."""
+"""Videos of the report: failures, and what studies compared, with their scores."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ import av
 import numpy as np
 
 from wam_eval.analysis.frame import MISSING, RunData
-from wam_eval.run.folder import RunFolder, imagined_name, video_name
+from wam_eval.run.folder import RunFolder, study_name, video_name
 from wam_eval.run.ledger import read_ledger
 
 FAILURES_SHOWN = 24
-IMAGINED_SHOWN = 12
+STUDIED_SHOWN = 12
 EMBEDDED = 12
 """Largest number of videos that a gallery embeds; others are links."""
 LARGEST = 1_000_000
 """Largest size in bytes of a video that is embedded."""
-SCORES = ("imagined_psnr", "imagined_ssim", "reconstruction_psnr", "reconstruction_ssim")
-"""Measurements of an episode; see :func:`wam_eval.run.imagination.score`."""
+SCORES = {
+    "imagined": ("imagined_psnr", "imagined_ssim", "reconstruction_psnr", "reconstruction_ssim"),
+    "attention": ("attention_on_change", "changed_area", "attention_on_image"),
+}
+"""Study -> measurements of an episode; see the functions ``score`` of :mod:`wam_eval.run.imagination` and
+:mod:`wam_eval.run.attention`."""
 _FIELDS = ["key", "suite", "task", "instruction", "outcome"]
 
 
@@ -154,12 +158,12 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-# ---------------------------------------------------------------------- imagined frames
+# ---------------------------------------------------------------------- studies
 
 
 @dataclass(frozen=True)
 class MeanScores:
-    """Scores of a run's imagined frames.
+    """Scores of a study in a run.
 
     Attributes:
         label: label of the run.
@@ -173,8 +177,8 @@ class MeanScores:
 
 
 @dataclass(frozen=True)
-class Imagined:
-    """The section of the report on imagined frames.
+class Studied:
+    """The section of the report on a study.
 
     Attributes:
         means: of the runs that have scores.
@@ -185,10 +189,11 @@ class Imagined:
     videos: Sequence[tuple[Thumbnail, Mapping[str, float]]]
 
 
-def imagined(runs: Sequence[RunData], labels: Sequence[str], folder: Path) -> Imagined | None:
-    """Scores of all runs, and at most :data:`IMAGINED_SHOWN` videos over runs and tasks; ``None`` without scores.
+def studied(study: str, runs: Sequence[RunData], labels: Sequence[str], folder: Path) -> Studied | None:
+    """Scores of all runs, and at most :data:`STUDIED_SHOWN` videos over runs and tasks; ``None`` without scores.
 
     Args:
+        study: name of the study.
         runs, labels: the runs, and their labels in the report.
         folder: folder of the report, for the links.
     """
@@ -196,29 +201,29 @@ def imagined(runs: Sequence[RunData], labels: Sequence[str], folder: Path) -> Im
     candidates: list[Candidate] = []
     by_episode: dict[tuple[str, str], Mapping[str, float]] = {}
     for run, label in zip(runs, labels, strict=True):
-        scored = _scores(run)
+        scored = _scores(study, run)
         if not scored:
             continue
-        values = {name: [scores[name] for scores in scored.values() if name in scores] for name in SCORES}
+        values = {name: [scores[name] for scores in scored.values() if name in scores] for name in SCORES[study]}
         mean = {name: sum(found) / len(found) for name, found in values.items() if found}
         means.append(MeanScores(label, len(scored), mean))
         rows = run.counted[run.counted["key"].isin(scored)].sort_values("key")
         for key, suite, task, instruction, outcome in rows[_FIELDS].itertuples(index=False, name=None):
-            video = RunFolder(run.name).path / imagined_name(key, ".mp4")
+            video = RunFolder(run.name).path / study_name(study, key, ".mp4")
             if video.is_file():
                 candidates.append(Candidate(run.name, label, key, suite, task, instruction, outcome, video))
                 by_episode[run.name, key] = scored[key]
     if not means:
         return None
-    shown = thumbnails(spread(candidates, IMAGINED_SHOWN), folder, side=640)
-    return Imagined(means, [(video, by_episode[video.run, video.key]) for video in shown])
+    shown = thumbnails(spread(candidates, STUDIED_SHOWN), folder, side=640)
+    return Studied(means, [(video, by_episode[video.run, video.key]) for video in shown])
 
 
-def _scores(run: RunData) -> dict[str, dict[str, float]]:
+def _scores(study: str, run: RunData) -> dict[str, dict[str, float]]:
     """The scores of each counted episode with any, ordered by key."""
     counted = set(run.counted["key"])
     found = {
-        record.key: {name: record.measured[name] for name in SCORES if name in record.measured}
+        record.key: {name: record.measured[name] for name in SCORES[study] if name in record.measured}
         for record in read_ledger(RunFolder(run.name).ledger).records
         if record.key in counted
     }

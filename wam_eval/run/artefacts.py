@@ -1,7 +1,8 @@
-"""Files that a command promises for finished episodes: trajectories, videos, imagined frames.
+"""Files that a command promises for finished episodes: trajectories, videos, studies.
 
 A file that is missing, for example because its simulator died while it filmed, is made by the next command of the run
-from the recorded trajectory. Trajectories and imagined frames themselves are recorded only while an episode is played.
+from the recorded trajectory. Trajectories, and what a study keeps of answers, are recorded only while an episode is
+played.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from wam_eval.episode import Outcome
-from wam_eval.run.folder import RunFolder, imagined_name, video_name
+from wam_eval.run.folder import RunFolder, study_name, video_name
 from wam_eval.run.ledger import Record
 from wam_eval.trajectory import Trajectory, read_trajectory, trajectory_name
 
@@ -33,13 +34,13 @@ class Restoration:
         record: its line of the ledger.
         trajectory: its events.
         video: True to make its video.
-        imagined: content of the file with its imagined frames, to compare them; ``None`` if nothing is to be compared.
+        archives: name of a study that is to be compared -> content of the file with what it kept.
     """
 
     record: Record
     trajectory: Trajectory
     video: bool
-    imagined: bytes | None
+    archives: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,15 @@ class MissingFiles:
     lost: tuple[str, ...]
 
 
-def find_missing(folder: RunFolder, records: Collection[Record], video: str, imagine: int) -> MissingFiles:
+def find_missing(
+    folder: RunFolder, records: Collection[Record], video: str, studies: Mapping[str, int]
+) -> MissingFiles:
     """Find the files that are missing.
 
     Args:
         records: finished episodes.
         video: key of :data:`VIDEO_OUTCOMES`.
-        imagine: number of episodes of each task, the first ones, with imagined frames.
+        studies: name of a study -> number of episodes of each task, the first ones, that are studied.
     """
     restorations: dict[str, Restoration] = {}
     names: list[str] = []
@@ -72,22 +75,22 @@ def find_missing(folder: RunFolder, records: Collection[Record], video: str, ima
         path = folder.trajectory_file(record.key)
         if record.steps and not path.is_file():
             lost.append(trajectory_name(record.key))
-        archive, compared = (imagined_name(record.key, suffix) for suffix in (".npz", ".mp4"))
-        imagines = record.outcome.counts and record.index < imagine
-        if imagines and not (folder.path / archive).is_file():
-            lost.append(archive)
+        wanted = [study for study, count in studies.items() if record.outcome.counts and record.index < count]
+        archives = {study: folder.path / study_name(study, record.key, ".npz") for study in wanted}
+        lost += [study_name(study, record.key, ".npz") for study, file in archives.items() if not file.is_file()]
+        compared = {study: study_name(study, record.key, ".mp4") for study in wanted if archives[study].is_file()}
+        compared = {study: name for study, name in compared.items() if not (folder.path / name).is_file()}
         films = record.outcome in VIDEO_OUTCOMES[video] and not (folder.path / video_name(record.key)).is_file()
-        compares = imagines and (folder.path / archive).is_file() and not (folder.path / compared).is_file()
-        if not (films or compares) or not path.is_file():
+        if not (films or compared) or not path.is_file():
             continue
         try:
             trajectory = read_trajectory(path)
         except ValueError:
             lost.append(trajectory_name(record.key))
             continue
-        imagined = (folder.path / archive).read_bytes() if compares else None
-        restorations[record.key] = Restoration(record, trajectory, films, imagined)
-        names += [name for name, wanted in ((video_name(record.key), films), (compared, compares)) if wanted]
+        kept = {study: archives[study].read_bytes() for study in compared}
+        restorations[record.key] = Restoration(record, trajectory, films, kept)
+        names += [*([video_name(record.key)] if films else []), *compared.values()]
     return MissingFiles(restorations, tuple(names), tuple(lost))
 
 

@@ -6,9 +6,9 @@ import platform
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +80,7 @@ class RunRequest:
         label: the user's own label of the policy's version.
         workers, simulators: number of workers, and of simulators per worker; ``None`` to choose.
         video: ``none``, ``failures`` or ``all``.
-        imagine: number of episodes of each task, the first ones, for which imagined frames are requested.
+        studies: name of a study -> number of episodes of each task, the first ones, that are studied.
         retry_errors: play episodes again whose recorded outcome is an error.
         identical_errors: number of identical errors of the policy after which the run stops; 0 for no limit.
         command: command line, for the record.
@@ -97,7 +97,7 @@ class RunRequest:
     workers: int | None = None
     simulators: int | None = None
     video: str = "none"
-    imagine: int = 0
+    studies: Mapping[str, int] = field(default_factory=dict)
     retry_errors: bool = False
     identical_errors: int = IDENTICAL_ERRORS
     command: Sequence[str] = ()
@@ -185,7 +185,7 @@ def _missing_files(request: RunRequest, folder: RunFolder, records: Sequence[Rec
     """Files of finished episodes of the command that are missing; those that cannot be made again are named."""
     planned = {episode.key for plan in request.plans for episode in plan.episodes}
     mine = [record for record in records if record.key in planned]
-    found = find_missing(folder, mine, request.video, request.imagine)
+    found = find_missing(folder, mine, request.video, request.studies)
     if found.lost and request.progress is None:
         print(
             f"missing in {folder.path}: {listed(found.lost)}; they are recorded only while an episode is played, and "
@@ -252,7 +252,7 @@ def _play(
         protocols={suite.name: suite.protocol for suite in request.plans},
         instructions=tuple(dict.fromkeys(episode.instruction for episode in asked)),
         video=request.video,
-        imagine=request.imagine,
+        studies=request.studies,
         logs=str((folder.path / "logs").resolve()),
         trial=tuple(asked[:LARGEST_BATCH]),
         driver=(socket.gethostname(), own_code()[1]),

@@ -296,9 +296,13 @@ def video_name(key: str) -> str:
     return f"videos/{key}.mp4"
 
 
-def imagined_name(key: str, suffix: str) -> str:
-    """Path of an episode's imagined frames (``.npz``), or of the video that compares them (``.mp4``)."""
-    return f"imagined/{key}{suffix}"
+STUDIES = ("imagined", "attention")
+"""Names of the studies, which are the folders of their files; see :class:`wam_eval.run.study.Study`."""
+
+
+def study_name(study: str, key: str, suffix: str) -> str:
+    """Path of what a study kept of an episode (``.npz``), or of the video that compares it (``.mp4``)."""
+    return f"{study}/{key}{suffix}"
 
 
 LONGEST_NAME = 200

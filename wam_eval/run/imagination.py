@@ -1,50 +1,29 @@
-"""Imagined frames compared with executed frames: collection, scores, and a video that shows both side by side.
-
-The executed frames come from playing the trajectory again after the episode has ended, so that the comparison never
-changes an evaluation.
-"""
+"""The study of imagined frames: PSNR and SSIM against executed ones, and a video that shows both side by side."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wam_eval.episode import Episode
 from wam_eval.errors import UserError
-from wam_eval.hosting.process import SimulatorProcess
-from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
+from wam_eval.observation import ActionChunk, ImaginedFrames, Observation
 from wam_eval.policy import PolicySpec, not_installed
-from wam_eval.run.playback import encode, observe
+from wam_eval.run.playback import encode
 from wam_eval.run.rollout import PolicyError
+from wam_eval.run.study import Comparison, Frame, Look, Place, Study, joined
 from wam_eval.trajectory import ChunkExecuted, RolledBack, Trajectory
-
-Frame = NDArray[np.uint8]
 
 HIGHEST_PSNR = 10 * np.log10(255**2 / 1e-8)
 """Decibels given to equal frames, whose PSNR is infinite: that of a mean squared error of 1e-8 (128.1)."""
 SMALLEST = 7
 """Minimum height and width of a frame in pixels: SSIM uses windows of 7 by 7."""
 
-_SEPARATOR = 4  # pixels between the two halves of a video
-_WITHIN_CHUNK, _CHUNK_START = (255, 255, 255), (230, 120, 0)  # colours of the separator
-
-
-class Place(NamedTuple):
-    """A state of a trajectory.
-
-    Attributes:
-        chunk: number of an executed chunk.
-        offset: control steps since its beginning.
-    """
-
-    chunk: int
-    offset: int
+_WITHIN_CHUNK, _CHUNK_START = (255, 255, 255), (230, 120, 0)  # colours of the line between the halves of a video
 
 
 @dataclass(frozen=True)
@@ -104,36 +83,26 @@ def read_imagined(archive: bytes) -> EpisodeImagination:
         return EpisodeImagination(content["frames"], content["steps"], int(content["every"]))
 
 
-class ImaginationCollector:
-    """A policy that is asked for imagined frames with every answer, and the frames so far.
+class Imagination(Study[ImaginedFrames]):
+    """Frames that a policy imagines with each answer, against those that were executed."""
 
-    Args:
-        act: asks the policy.
-    """
+    name = "imagined"
+    title = "imagined frames"
 
-    def __init__(self, act: Callable[[Observation], ActionChunk | Rollback]) -> None:
-        self._act = act
-        self._chunks: list[ImaginedFrames] = []
-        self._steps: list[int] = []
+    def check(self, policy: str, spec: PolicySpec) -> None:
+        """The policy imagines frames, and scikit-image is installed here."""
+        if not spec.imagines:
+            raise UserError(f"policy {policy!r} imagines no frames: leave out --imagine (IMAGINE=)")
+        if importlib.util.find_spec("skimage") is None:
+            raise not_installed("--imagine", "skimage")
 
-    def __call__(self, observation: Observation) -> ActionChunk | Rollback:
-        """The policy's answer.
+    def request(self, observation: Observation) -> Observation:
+        """Ask for the frames."""
+        return replace(observation, imagine=True)
 
-        Raises:
-            PolicyError: imagined frames are missing or cannot be used.
-        """
-        answer = self._act(replace(observation, imagine=True))
-        if isinstance(answer, ActionChunk):  # a rollback has no frames; any other answer is refused by the rollout
-            self._chunks.append(self._checked(answer.imagined))
-            self._steps.append(observation.step + observation.undone)
-        return answer
-
-    def collected(self) -> EpisodeImagination:
-        """All frames since the beginning; there must be at least one chunk."""
-        frames = np.stack([imagined.frames for imagined in self._chunks])
-        return EpisodeImagination(frames, np.array(self._steps, np.int64), self._chunks[0].every)
-
-    def _checked(self, imagined: ImaginedFrames | None) -> ImaginedFrames:
+    def part(self, answer: ActionChunk, first: ImaginedFrames | None) -> ImaginedFrames:
+        """The frames; all chunks of an episode have the same number and size."""
+        imagined = answer.imagined
         if not (isinstance(imagined, ImaginedFrames) and isinstance(imagined.frames, np.ndarray)):
             raise PolicyError("imagined frames were requested, but the answer has none")
         shape, kind, every = imagined.frames.shape, imagined.frames.dtype, imagined.every
@@ -142,60 +111,23 @@ class ImaginationCollector:
             raise PolicyError(f"imagined frames {shape} {kind}; expected {wanted}")
         if not isinstance(every, int) or every < 1:
             raise PolicyError(f"imagined frames every {every!r} actions; expected a whole number, at least 1")
-        first = self._chunks[0] if self._chunks else imagined
-        if (shape, every) != (first.frames.shape, first.every):
+        if first and (shape, every) != (first.frames.shape, first.every):
             then = f"{first.frames.shape}, every {first.every}"
             raise PolicyError(f"imagined frames {shape}, every {every}, but {then} in the first chunk")
         return imagined
 
+    def archive(self, parts: Sequence[ImaginedFrames], steps: NDArray[np.int64]) -> bytes:
+        """An archive with ``frames``, ``steps`` and ``every``."""
+        return EpisodeImagination(np.stack([part.frames for part in parts]), steps, parts[0].every).archive()
 
-@dataclass(frozen=True)
-class ImaginationResult:
-    """The files and scores of an episode's imagined frames.
-
-    Attributes:
-        archive: content of the .npz file; see :meth:`EpisodeImagination.archive`.
-        video: content of the MP4 file; ``None`` if the comparison failed.
-        scores: see :func:`score`; empty if the comparison failed.
-        fault: reason of the failure.
-    """
-
-    archive: bytes
-    video: bytes | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    fault: str | None = None
-
-
-def compare_imagined(
-    imagination: EpisodeImagination,
-    episode: Episode,
-    simulator: SimulatorProcess,
-    trajectory: Trajectory,
-    spec: PolicySpec,
-    view: Callable[[Observation], Frame],
-    control_hz: float,
-) -> ImaginationResult:
-    """Play a trajectory again, score the imagined frames, and record both side by side.
-
-    No error is raised, because the episode's result is valid whatever happens here.
-
-    Args:
-        spec, view: specification and view of the policy.
-        control_hz: control steps per second of simulated time.
-    """
-    archive = imagination.archive()
-    try:
+    def compare(self, archive: bytes, trajectory: Trajectory, look: Look, control_hz: float) -> Comparison:
+        """Scores of all frames that can be compared, and a video of them."""
+        imagination = read_imagined(archive)
         due = imagination.due(trajectory)
-        wanted: dict[int, set[int]] = {}
-        for _, _, place in due:
-            wanted.setdefault(place.chunk, set()).add(place.offset)
-        seen = observe(episode, simulator, trajectory, spec.request, wanted)
-        pairs = [(frame, imagination.frames[chunk, frame], view(seen[place])) for chunk, frame, place in due]
+        views = look([place for _, _, place in due])
+        pairs = [(frame, imagination.frames[chunk, frame], views[place]) for chunk, frame, place in due]
         scores = score(pairs)
-        video = encode([side_by_side(*pair) for pair in pairs], control_hz / imagination.every)
-    except Exception as error:
-        return ImaginationResult(archive, fault=f"{type(error).__name__}: {error}")
-    return ImaginationResult(archive, video, scores)
+        return Comparison(encode([side_by_side(*pair) for pair in pairs], control_hz / imagination.every), scores)
 
 
 def score(pairs: Iterable[tuple[int, Frame, Frame]]) -> dict[str, float]:
@@ -243,23 +175,5 @@ def _later(chunks: Sequence[tuple[int, bool]], chunk: int, steps: int) -> Place 
 
 
 def side_by_side(frame: int, imagined: Frame, executed: Frame) -> Frame:
-    """One frame of the video: executed left, imagined right; the separator is coloured if a chunk begins (frame 0).
-
-    Padded at the right and bottom to even height and width, which H.264 needs.
-    """
-    colour = np.array(_WITHIN_CHUNK if frame else _CHUNK_START, np.uint8)
-    separator = np.broadcast_to(colour, (len(imagined), _SEPARATOR, 3))
-    both = np.concatenate([executed, separator, imagined], axis=1)
-    return np.pad(both, [(0, both.shape[0] % 2), (0, both.shape[1] % 2), (0, 0)])
-
-
-def check_imagines(title: str, spec: PolicySpec) -> None:
-    """Check that imagined frames can be requested and scored.
-
-    Raises:
-        UserError: the policy imagines no frames, or scikit-image is not installed here.
-    """
-    if not spec.imagines:
-        raise UserError(f"policy {title!r} imagines no frames: leave out --imagine (IMAGINE=)")
-    if importlib.util.find_spec("skimage") is None:
-        raise not_installed("--imagine", "skimage")
+    """One frame of the video: executed left, imagined right; the line between them is orange if a chunk begins."""
+    return joined(executed, imagined, _WITHIN_CHUNK if frame else _CHUNK_START)

@@ -32,15 +32,16 @@ from wam_eval.errors import UserError, unknown
 from wam_eval.places import unwritable
 from wam_eval.run.artefacts import listed
 from wam_eval.run.folder import (
+    STUDIES,
     RunFolder,
     RunRecord,
     SourceRecord,
     check_name,
-    imagined_name,
     joined_selections,
     joined_suites,
     joined_versions,
     mixed_protocols,
+    study_name,
     suite_differences,
     video_name,
 )
@@ -327,8 +328,8 @@ def _write(
 def _copy_files(source: _Source, folder: RunFolder) -> Iterator[str]:
     """Copy the files of the episodes that are taken; gives the trajectories that are missing."""
     for key in sorted(source.taken):
-        names = [trajectory_name(key), video_name(key), imagined_name(key, ".npz"), imagined_name(key, ".mp4")]
-        for name in names:
+        studies = (study_name(study, key, suffix) for study in STUDIES for suffix in (".npz", ".mp4"))
+        for name in (trajectory_name(key), video_name(key), *studies):
             file = source.folder.path / name
             if file.is_file():
                 (folder.path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ def replay_episode(run: str, key: str) -> Repetition:
         protocols={record.suite: suite.protocol},
         instructions=(record.instruction,),
         video="all",
-        imagine=0,
+        studies={},
         logs=str(folder.path / "logs"),
     )
     worker = Worker(plan)

@@ -23,23 +23,21 @@ from wam_eval.places import problem, redirect_libraries, temporary_place
 from wam_eval.policy import NotSupported, Policy, PolicySpec, make_policy, source_digests
 from wam_eval.protocol import Protocol
 from wam_eval.run.artefacts import VIDEO_OUTCOMES, Restoration
+from wam_eval.run.attention import Attention
 from wam_eval.run.batching import Batcher
-from wam_eval.run.folder import imagined_name, video_name
-from wam_eval.run.imagination import (
-    EpisodeImagination,
-    ImaginationCollector,
-    check_imagines,
-    compare_imagined,
-    read_imagined,
-)
+from wam_eval.run.folder import study_name, video_name
+from wam_eval.run.imagination import Imagination
 from wam_eval.run.ledger import Record
 from wam_eval.run.playback import record_video
 from wam_eval.run.prefetch import Prefetcher
 from wam_eval.run.rollout import Attempt, PolicyError, SharedBatchError, play, printable
 from wam_eval.run.sizing import SimulatorCount, WorkerResources, assign_cores, choose_count
+from wam_eval.run.study import Collector, Study, compare
 from wam_eval.simulator import SimulatorSpec
 from wam_eval.trajectory import Trajectory, trajectory_name
 
+STUDIES: Mapping[str, Study[Any]] = {study.name: study for study in (Imagination(), Attention())}
+"""Name of a study -> study."""
 FILE_ATTEMPTS = 2
 """Attempts at a file of an episode, such as its video."""
 
@@ -55,7 +53,7 @@ class WorkerPlan:
         protocols: elementary suite -> protocol that the run was planned with.
         instructions: instructions of the episodes to be played, each once.
         video: key of :data:`wam_eval.run.artefacts.VIDEO_OUTCOMES`.
-        imagine: number of episodes of each task, the first ones, for which imagined frames are requested.
+        studies: name of a study -> number of episodes of each task, the first ones, that are studied.
         logs: folder for the simulators' logs, on the worker's machine.
         trial: some of the episodes to be played, to measure how many simulators are best.
         driver: name of the machine on which the run was started, and SHA-256 of this package there; ``None`` if the
@@ -68,7 +66,7 @@ class WorkerPlan:
     protocols: Mapping[str, Protocol]
     instructions: tuple[str, ...]
     video: str
-    imagine: int
+    studies: Mapping[str, int]
     logs: str
     trial: tuple[Episode, ...] = ()
     driver: tuple[str, str] | None = None
@@ -137,8 +135,9 @@ class Worker:
         }
         self._policy.protocols = self._plan.protocols
         self._specs = {suite: self._spec(suite) for suite in self._plan.protocols}
-        if self._plan.imagine:
-            check_imagines(self._plan.policy.title, self._policy.spec)
+        for name, episodes in self._plan.studies.items():
+            if episodes:
+                STUDIES[name].check(self._plan.policy.title, self._policy.spec)
         self._policy.prepare(self._plan.instructions)
         identity = _plain(self._policy.identity())
         facts = {**identity, **_plain(self._policy.facts())}
@@ -176,7 +175,7 @@ class Worker:
             self._prefetcher.request((self._simulator_specs[other.suite], other) for other in prefetch)
         simulator = self._simulator(slot, episode.suite)
         try:
-            played, collector = self._play(episode, simulator)
+            played, collectors = self._play(episode, simulator)
         except NotSupported as reason:
             return _result(episode, attempt, Attempt(Outcome.NOT_RUN, error=printable(reason)))
         except PolicyError as error:
@@ -184,8 +183,8 @@ class Worker:
         files = _Files()
         if played.outcome in VIDEO_OUTCOMES[self._plan.video]:
             self._record_video(episode, simulator, played.trajectory, files)
-        if collector is not None:
-            self._compare(episode, simulator, played.trajectory, collector.collected(), files)
+        for collector in collectors:
+            self._compare(episode, simulator, played.trajectory, collector.study, collector.archive(), files)
         played.measured.update(files.scores)
         return _result(episode, attempt, played, files)
 
@@ -198,13 +197,13 @@ class Worker:
             restoration: its record and trajectory, and the files to make.
 
         Returns:
-            The files, and the record with the scores of imagined frames.
+            The files, and the record with the scores of studies.
         """
         simulator, files = self._simulator(slot, episode.suite), _Files()
         if restoration.video:
             self._record_video(episode, simulator, restoration.trajectory, files)
-        if restoration.imagined is not None:
-            self._compare(episode, simulator, restoration.trajectory, read_imagined(restoration.imagined), files)
+        for name, archive in restoration.archives.items():
+            self._compare(episode, simulator, restoration.trajectory, STUDIES[name], archive, files)
         measured = {**restoration.record.measured, **files.scores}
         record = restoration.record.model_copy(update={"measured": measured})
         return Result(record, tuple(files.artefacts), tuple(files.notes))
@@ -258,34 +257,39 @@ class Worker:
         episode: Episode,
         simulator: SimulatorProcess,
         trajectory: Trajectory,
-        imagination: EpisodeImagination,
+        study: Study[Any],
+        archive: bytes,
         files: _Files,
     ) -> None:
-        """Compare imagined with executed frames. No error is raised either."""
+        """Compare what a study kept with what happened. No error is raised either."""
         spec, hz = self._policy.spec, self._control_hz(episode.suite)
         for _ in range(FILE_ATTEMPTS):
-            compared = compare_imagined(imagination, episode, simulator, trajectory, spec, self._batcher.view, hz)
+            compared = compare(study, archive, episode, simulator, trajectory, spec, self._batcher.view, hz)
             if not compared.fault:
                 break
-            files.notes.append(f"imagined frames are kept, but not compared: {compared.fault}")
-        files.artefacts.append((imagined_name(episode.key, ".npz"), compared.archive))
+            files.notes.append(f"{study.title} are kept, but not compared: {compared.fault}")
+        files.artefacts.append((study_name(study.name, episode.key, ".npz"), archive))
         if compared.video:
-            files.artefacts.append((imagined_name(episode.key, ".mp4"), compared.video))
+            files.artefacts.append((study_name(study.name, episode.key, ".mp4"), compared.video))
         files.scores.update(compared.scores)
 
-    def _play(self, episode: Episode, simulator: SimulatorProcess) -> tuple[Attempt, ImaginationCollector | None]:
+    def _play(self, episode: Episode, simulator: SimulatorProcess) -> tuple[Attempt, list[Collector[Any]]]:
         """Begin, play, end; again and without other observations if the policy raised at a shared batch."""
         for act in (self._batcher.act, partial(self._batcher.act, alone=True)):
-            collector = ImaginationCollector(act) if episode.index < self._plan.imagine else None
+            collectors: list[Collector[Any]] = []
+            for name, episodes in self._plan.studies.items():
+                if episode.index < episodes:
+                    collectors.append(Collector(collectors[-1] if collectors else act, STUDIES[name]))
             self._batcher.begin(episode)
             try:
                 space = self._policy.action_spaces[episode.suite]
-                attempt = play(episode, simulator, self._specs[episode.suite], collector or act, space)
+                asked = collectors[-1] if collectors else act
+                attempt = play(episode, simulator, self._specs[episode.suite], asked, space)
             except SharedBatchError:
                 continue
             finally:
                 self._batcher.end(episode.key)
-            return attempt, collector if attempt.outcome.counts else None
+            return attempt, collectors if attempt.outcome.counts else []
         raise AssertionError("an observation that is alone in its batch cannot raise SharedBatchError")
 
     def _control_hz(self, suite: str) -> float:

@@ -204,6 +204,15 @@ def test_every_stage_is_measured(policy: FastWAMPolicy) -> None:
     assert 0 < parts <= measured["ms_total"]
 
 
+def test_attention_covers_the_view_and_changes_no_action(policy: FastWAMPolicy) -> None:
+    plain, asked = policy.example(0), dataclasses.replace(policy.example(0), attention=True)
+    (one,), (other,) = answer(policy, plain), answer(policy, asked)
+    assert one.attention is None and other.attention is not None
+    height, width, _ = policy.view(plain).shape
+    assert other.attention.shape == (height // 32, width // 32) and 0 < other.attention.sum() < 1
+    assert np.array_equal(one.actions, other.actions)
+
+
 def test_imagined_frames_have_the_size_of_the_view_and_change_no_action(policy: FastWAMPolicy) -> None:
     plain, asked = policy.example(0), dataclasses.replace(policy.example(0), imagine=True)
     (one,), (other,) = answer(policy, plain), answer(policy, asked)

@@ -81,6 +81,15 @@ def test_an_answer_does_not_depend_on_its_batch(dtype: str) -> None:
         assert np.array_equal(answer.actions, actions(policy, example))
 
 
+def test_attention_covers_the_view_and_changes_no_action(policy: ImageWAMPolicy) -> None:
+    one = policy.example(0)
+    plain, found = chunk(policy, one), chunk(policy, replace(one, attention=True))
+    assert plain.attention is None and found.attention is not None
+    height, width, _ = policy.view(one).shape
+    assert found.attention.shape == (height // 16, width // 16) and found.attention.dtype == np.float32
+    assert 0 < found.attention.sum() < 1 and np.array_equal(plain.actions, found.actions)
+
+
 def test_an_imagined_image_shows_the_present_and_the_end_of_the_chunk(policy: ImageWAMPolicy) -> None:
     one = policy.example(0)
     found = chunk(policy, replace(one, imagine=True))

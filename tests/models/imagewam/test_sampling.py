@@ -80,6 +80,18 @@ def test_padding_gives_the_answer_of_a_cut_text(name: str) -> None:
     assert torch.allclose(sampler.imagine(given, [3]), sampler.imagine(cut, [3]), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+def test_actions_show_where_they_look(name: str) -> None:
+    """Positive weights of all tokens of the image, whose sum leaves room for words, state and other actions."""
+    sampler = Sampler(model(name), 2)
+    given = inputs(name, sampler.model)
+    weights = sampler.attention(given, [1, 2])
+    assert weights.shape == (2, GRID[0] * GRID[1]) and weights.dtype == torch.float32
+    assert weights.min() > 0 and weights.sum(1).max() < 1
+    moved = replace(given, reference=given.reference.flip(1))
+    assert not torch.allclose(sampler.attention(moved, [1, 2]), weights, atol=1e-5)
+
+
 class OnOneDevice(TorchDispatchMode):
     """Fails at an operation that reads a tensor of the CPU, which a CUDA graph cannot hold.
 

@@ -11,7 +11,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from transformers import UMT5Config, UMT5EncoderModel
@@ -120,6 +122,7 @@ class FastWAMPolicy(ModelPolicy):
             action_dim=self._robot.action_dim,
             execute=settings.execute,
             imagines=True,
+            shows_attention=True,
             largest_batch=settings.rows_on(self._device),
         )
 
@@ -176,6 +179,11 @@ class FastWAMPolicy(ModelPolicy):
             video = inference.video[row, None].clone()
         with watch("decode"):
             return ImaginedFrames(self._vae.decode(video)[0], FRAME_INTERVAL)
+
+    def _attention(self, row: int, inference: FastWAMInference, seed: int) -> NDArray[np.float32]:
+        latents, context = inference.latents[row, None].clone(), inference.context[row, None].clone()
+        (weights,) = self._sampler.attention(latents, context, [seed]).numpy()
+        return weights
 
 
 def parameters_by_component(model: FastWAM, vae: VideoVAE) -> dict[str, int]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
 from wam_eval.models.fastwam.model import FastWAM, Variant
 from wam_eval.models.nn.acceleration import Accelerator
-from wam_eval.models.nn.cuda_graphs import StagedFunction
+from wam_eval.models.nn.attention import AttentionRecorder
 from wam_eval.models.nn.flow import euler, seeded_noise, shifted_schedule
 from wam_eval.models.nn.transformer import (
     KeyValue,
+    Layer,
     Rotation,
     Stream,
     append_actions,
@@ -91,13 +92,13 @@ class Sampler:
         self._action_rotation = grid_rotation((model.config.action.head_dim,), (horizon,)).to(model.device)
         self._drawn = lru_cache(maxsize=64)(self._draw)  # Evaluations use the same noise for every chunk.
         self._video_rotations: dict[tuple[int, int, int], Rotation] = {}
-        self._run_video, self._run_actions = accelerator.prefix, accelerator.actions
-        functions: dict[Variant, StagedFunction] = {
+        self._run_video = accelerator.prefix
+        self._function = {
             "first_frame": self._sample_from_first_frame,
             "joint": self._sample_jointly,
             "idm": self._sample_after_video,
-        }
-        self._sample = accelerator.recorded(functions[variant])
+        }[variant]
+        self._sample = accelerator.recorded(partial(self._function, run=accelerator.actions))
         self._video = accelerator.recorded(self._sample_video)
 
     @torch.inference_mode()
@@ -110,9 +111,7 @@ class Sampler:
             seeds: seed of each observation's noise. Video and actions use generators of their own with the same seed.
             watch: receives the stages ``prefill``, ``video`` and ``actions``.
         """
-        inputs = [*self._converted(latents, context), self._noise(seeds, (self.horizon, self.model.config.action_dim))]
-        if self.variant != "first_frame":
-            inputs.append(self._future_noise(latents, seeds))
+        inputs = self._inputs(latents, context, seeds)
         actions, *future = self._sample(inputs, watch)
         video = torch.cat([inputs[0], *future], dim=2) if future else None
         return Sample(actions.float().cpu(), video)
@@ -132,23 +131,44 @@ class Sampler:
         (future,) = self._video([*inputs, self._future_noise(latents, seeds)], watch)
         return torch.cat([inputs[0], future], dim=2)
 
-    def _sample_from_first_frame(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+    @torch.inference_mode()
+    def attention(self, latents: Tensor, context: Tensor, seeds: Sequence[int]) -> Tensor:
+        """How much the actions attend to each token of the observed frame while they are denoised.
+
+        The text is not among the keys here, because it has an attention of its own.
+
+        Args:
+            latents, context, seeds: as in :meth:`sample`.
+
+        Returns:
+            float32 (B, h, w) on the CPU: means over steps, layers, heads and actions.
+        """
+        _, height, width = self.model.video.grid(latents)
+        recorder = AttentionRecorder(slice(height * width))
+        self._function(self._inputs(latents, context, seeds), unwatched, run=recorder)
+        return recorder.mean().unflatten(1, (height, width)).cpu()
+
+    def _inputs(self, latents: Tensor, context: Tensor, seeds: Sequence[int]) -> list[Tensor]:
+        inputs = [*self._converted(latents, context), self._noise(seeds, (self.horizon, self.model.config.action_dim))]
+        return inputs if self.variant == "first_frame" else [*inputs, self._future_noise(latents, seeds)]
+
+    def _sample_from_first_frame(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         latents, context, noise = inputs
         with watch("prefill"):
             texts = self._texts(context)
             past = self._prefill_observed(latents, texts[0], 0)
         with watch("actions"):
-            return [self._denoise_actions(noise, past, texts[1])]
+            return [self._denoise_actions(noise, past, texts[1], run)]
 
-    def _sample_jointly(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+    def _sample_jointly(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         latents, context, noise, future = inputs
         with watch("prefill"):
             texts = self._texts(context)
             past = self._prefill_observed(latents, texts[0], self._tokens_of(future) + self.horizon)
         with watch("actions"):
-            return self._denoise_jointly(noise, future, past, texts)
+            return self._denoise_jointly(noise, future, past, texts, run)
 
-    def _sample_after_video(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
+    def _sample_after_video(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         latents, context, noise, future = inputs
         with watch("prefill"):
             texts = self._texts(context)
@@ -157,7 +177,7 @@ class Sampler:
             future = self._denoise_video(future, past, texts[0])
             past = self._prefill_imagined(future, past, texts[0])
         with watch("actions"):
-            return [self._denoise_actions(noise, past, texts[1]), future]
+            return [self._denoise_actions(noise, past, texts[1], run), future]
 
     def _sample_video(self, inputs: Sequence[Tensor], watch: Watch) -> list[Tensor]:
         latents, context, future = inputs
@@ -206,16 +226,20 @@ class Sampler:
             future = euler(future, video.head(x, embedded, grid), delta)
         return future
 
-    def _denoise_actions(self, actions: Tensor, past: Sequence[KeyValue], text: Sequence[KeyValue]) -> Tensor:
+    def _denoise_actions(
+        self, actions: Tensor, past: Sequence[KeyValue], text: Sequence[KeyValue], run: Layer
+    ) -> Tensor:
         """Denoise actions (B, horizon, action_dim), which attend to a prefilled video and to each other."""
         expert = self.model.action
         for time, delta in zip(self._action_times, self._deltas, strict=True):
             conditions = [Condition(time, self._action_rotation, own) for own in text]
-            x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), past, self._run_actions)
+            x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), past, run)
             actions = euler(actions, expert.head(x), delta)
         return actions
 
-    def _denoise_jointly(self, actions: Tensor, future: Tensor, past: Sequence[KeyValue], texts: Texts) -> list[Tensor]:
+    def _denoise_jointly(
+        self, actions: Tensor, future: Tensor, past: Sequence[KeyValue], texts: Texts, run: Layer
+    ) -> list[Tensor]:
         """Denoise actions and video together, step by step. The video does not attend to the actions."""
         video, expert = self.model.video, self.model.action
         rotation, grid = self._video_rotation(future, slice(1, None)), video.grid(future)
@@ -232,7 +256,7 @@ class Sampler:
                     [Condition(action_time, self._action_rotation, own) for own in texts[1]],
                 ),
             )
-            x, y = joint((video.layers, expert.layers), streams, past, mask, self._run_actions)
+            x, y = joint((video.layers, expert.layers), streams, past, mask, run)
             future = euler(future, video.head(x, embedded, grid), delta)
             actions = euler(actions, expert.head(y), delta)
         return [actions, future]

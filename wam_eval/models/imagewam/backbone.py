@@ -80,13 +80,8 @@ class Backbone(nn.Module, ABC, Generic[Image, Action]):
         text_dim: width of the embedding of a prompt.
 
     Attributes:
-        run_image: computes a layer of the image transformer; a compiled form may replace it.
-        run_actions: computes a layer of the action expert; likewise.
         action_dim: numbers of an action.
     """
-
-    run_image: Layer = staticmethod(layer)
-    run_actions: Layer = staticmethod(layer)
 
     def __init__(self, image: Image, action: Action, *, state_dim: int, action_dim: int, text_dim: int) -> None:
         super().__init__()
@@ -120,15 +115,15 @@ class Backbone(nn.Module, ABC, Generic[Image, Action]):
         return self.proprio_encoder.out_features
 
     @abstractmethod
-    def prefill(self, inputs: Inputs) -> Prefix:
-        """Run the prefix once."""
+    def prefill(self, inputs: Inputs, run: Layer = layer) -> Prefix:
+        """Run the prefix once; ``run`` computes a layer, here and below."""
 
     @abstractmethod
     def action_time(self, timestep: Tensor) -> Any:
         """The part of an action step that depends only on its timestep, (1,), 1000 at pure noise."""
 
     @abstractmethod
-    def action_velocity(self, actions: Tensor, time: Any, prefix: Prefix) -> Tensor:
+    def action_velocity(self, actions: Tensor, time: Any, prefix: Prefix, run: Layer = layer) -> Tensor:
         """Velocity of noisy actions (B, horizon, action_dim), at a time that :meth:`action_time` prepared."""
 
     def noise_shape(self, inputs: Inputs) -> tuple[int, ...]:
@@ -140,5 +135,5 @@ class Backbone(nn.Module, ABC, Generic[Image, Action]):
         return latents
 
     @abstractmethod
-    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs, run: Layer = layer) -> Tensor:
         """Velocity of the tokens of a noisy image (B, N, channels) at a timestep (1,)."""

@@ -30,7 +30,7 @@ from wam_eval.models.flux2.transformer import (
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
-from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued
+from wam_eval.models.nn.transformer import KeyValue, Layer, Rotation, Stream, continued, layer
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.places import portable_folder
 
@@ -93,7 +93,7 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         self.config = config
         self._rotation = lru_cache(maxsize=16)(self._new_rotation)
 
-    def prefill(self, inputs: Inputs) -> Prefix:
+    def prefill(self, inputs: Inputs, run: Layer = layer) -> Prefix:
         """Run text, state and observed image once, at time 0."""
         text, valid = self._text(inputs)
         image = self.image.img_in(inputs.reference)
@@ -101,7 +101,9 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         mask = torch.cat([valid, valid.new_ones(image.shape[:2])], dim=1)[:, None, None]
         time = self._image_time(inputs.reference.new_zeros(1))
         square = mask.expand(-1, -1, mask.shape[-1], -1)
-        cache, _ = self._run_image(text, image, time, self._image_rotations(count, inputs.grid, False), square, True)
+        cache, _ = self._run_image(
+            text, image, time, self._image_rotations(count, inputs.grid, False), square, run, cached=True
+        )
         return Prefix(cache, mask, slice(count, mask.shape[-1]))
 
     def action_time(self, timestep: Tensor) -> _Time:
@@ -112,20 +114,18 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             embedded, expert.double_stream_modulation_img(embedded), (), expert.single_stream_modulation(embedded)
         )
 
-    def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix) -> Tensor:
+    def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix, run: Layer = layer) -> Tensor:
         """Run the action expert on noisy actions (B, horizon, action_dim)."""
         expert, horizon = self.action, actions.shape[1]
         rotation = self._rotation("actions", horizon, 1)
         double = [Condition(time.double, rotation)] * len(expert.double_blocks)
         conditions = double + [Condition(time.single, rotation)] * len(expert.single_blocks)
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
-        x = continued(
-            expert.layers, Stream(expert.action_encoder(actions), conditions), prefix.cache, self.run_actions, mask
-        )
+        x = continued(expert.layers, Stream(expert.action_encoder(actions), conditions), prefix.cache, run, mask)
         velocity: Tensor = expert.head(x, time.embedded)
         return velocity
 
-    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs, run: Layer = layer) -> Tensor:
         """Run the image transformer on all tokens, the generated image last. The prefix has the image's time here."""
         text, valid = self._text(inputs)
         image = self.image.img_in(torch.cat([inputs.reference, target], dim=1))
@@ -134,7 +134,9 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         mask = mask.repeat(1, 1, mask.shape[-1], 1)
         mask[:, :, :-generated, -generated:] = False
         time = self._image_time(timestep / TRAIN_TIMESTEPS)
-        _, x = self._run_image(text, image, time, self._image_rotations(count, inputs.grid, True), mask, False)
+        _, x = self._run_image(
+            text, image, time, self._image_rotations(count, inputs.grid, True), mask, run, cached=False
+        )
         velocity: Tensor = self.image.final_layer(x[:, -generated:], time.embedded)
         return velocity
 
@@ -162,13 +164,15 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         time: _Time,
         rotations: tuple[Rotation, Rotation],
         mask: Tensor,
+        run: Layer,
+        *,
         cached: bool,
     ) -> tuple[list[KeyValue], Tensor]:
         """Keys and values of all layers, and all tokens after the last layer, which is left out if ``cached``."""
         cache = []
         conditions = Condition(time.text, rotations[0]), Condition(time.double, rotations[1])
         for blocks in self.image.joint_layers:
-            (text, image), own = self.run_image(blocks, (text, image), conditions, None, mask)
+            (text, image), own = run(blocks, (text, image), conditions, None, mask)
             cache.append(own)
         x = torch.cat([text, image], dim=1)
         joined = Rotation(*(torch.cat(parts) for parts in zip(*rotations, strict=True)))
@@ -178,7 +182,7 @@ class Flux2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             if cached and block is last:
                 cache.append(block.project(x, condition).own)
             else:
-                (x,), own = self.run_image((block,), (x,), (condition,), None, mask)
+                (x,), own = run((block,), (x,), (condition,), None, mask)
                 cache.append(own)
         return cache, x
 

@@ -21,7 +21,7 @@ from wam_eval.models.autoencoder import SampledAutoencoder
 from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
-from wam_eval.models.nn.transformer import KeyValue, Rotation, Stream, continued, grid_rotation, typed
+from wam_eval.models.nn.transformer import KeyValue, Layer, Rotation, Stream, continued, grid_rotation, layer, typed
 from wam_eval.models.omnigen2.encoders import load_text_encoder, load_vae, random_text_encoder, random_vae
 from wam_eval.models.omnigen2.files import OMNIGEN2, QWEN
 from wam_eval.models.omnigen2.transformer import (
@@ -87,16 +87,16 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         self.config = config
         self._rotation = lru_cache(maxsize=4)(self._new_rotation)
 
-    def prefill(self, inputs: Inputs) -> Prefix:
+    def prefill(self, inputs: Inputs, run: Layer = layer) -> Prefix:
         """Run text, state and observed image once, at time 0."""
         time = self.image.time_caption_embed.timestep_embedder(inputs.reference.new_zeros(1))
-        x, mask, positions = self._prefix(inputs, time)
+        x, mask, positions = self._prefix(inputs, time, run)
         square = mask.expand(-1, -1, mask.shape[-1], -1)
         condition = Condition(time, rotation_at(positions, self.config.image.axes))
         *layers, last = typed(self.image.layers, OmniGen2Block)
         cache: list[KeyValue] = []
         for block in layers:
-            (x,), own = self.run_image((block,), (x,), (condition,), None, square)
+            (x,), own = run((block,), (x,), (condition,), None, square)
             cache.append(own)
         cache.append(last.project(x, condition).own)  # The output of the last layer is not needed.
         return Prefix(cache, mask, slice(mask.shape[-1] - inputs.reference.shape[1], mask.shape[-1]))
@@ -106,14 +106,14 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         embedded: Tensor = self.action.timestep_embedder(timestep)
         return embedded
 
-    def action_velocity(self, actions: Tensor, time: Tensor, prefix: Prefix) -> Tensor:
+    def action_velocity(self, actions: Tensor, time: Tensor, prefix: Prefix, run: Layer = layer) -> Tensor:
         """Run the action expert on noisy actions (B, horizon, action_dim)."""
         expert, horizon = self.action, actions.shape[1]
         rotation = self._rotation(horizon)
         conditions = [Condition(time, rotation)] * len(expert.blocks)
         mask = pad(prefix.mask, (0, horizon), value=True).expand(-1, -1, horizon, -1)
         stream = Stream(expert.action_encoder(actions), conditions)
-        x = continued(typed(expert.blocks, OmniGen2Block), stream, prefix.cache, self.run_actions, mask)
+        x = continued(typed(expert.blocks, OmniGen2Block), stream, prefix.cache, run, mask)
         velocity: Tensor = expert.head(x, time)
         return velocity
 
@@ -126,10 +126,10 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         """Each token has the latents of 2 x 2 places."""
         return tokens_of(latents)
 
-    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs, run: Layer = layer) -> Tensor:
         """Run the image transformer on all tokens, the generated image last. The prefix has the image's time here."""
         time = self.image.time_caption_embed.timestep_embedder(timestep)
-        prefix, mask, positions = self._prefix(inputs, time)
+        prefix, mask, positions = self._prefix(inputs, time, run)
         height, width = inputs.grid
         start = (inputs.lengths + 1 + max(height, width)).view(-1, 1)
         own = _image_positions(start, height, width)
@@ -138,6 +138,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             self.image.x_embedder(target),
             Condition(time, rotation_at(own, self.config.image.axes)),
             mask.new_ones(1, 1, 1, target.shape[1]),
+            run,
         )
         x = torch.cat([prefix, refined], dim=1)
         count = target.shape[1]
@@ -145,11 +146,11 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         square[:, :, :-count, -count:] = False
         rotation = rotation_at(torch.cat([positions, own], dim=1), self.config.image.axes)
         for block in typed(self.image.layers, OmniGen2Block):
-            (x,), _ = self.run_image((block,), (x,), (Condition(time, rotation),), None, square)
+            (x,), _ = run((block,), (x,), (Condition(time, rotation),), None, square)
         velocity: Tensor = self.image.norm_out(x[:, -count:], time)
         return velocity
 
-    def _prefix(self, inputs: Inputs, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _prefix(self, inputs: Inputs, time: Tensor, run: Layer) -> tuple[Tensor, Tensor, Tensor]:
         """Refined tokens of text, state and observed image, which of them are valid, and their positions (B, P, 3)."""
         image, (height, width) = self.image, inputs.grid
         rows, end = torch.arange(len(inputs.lengths), device=inputs.text.device), inputs.text.shape[1]
@@ -168,6 +169,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             image.time_caption_embed.caption_embedder(context),
             Condition(None, rotation),
             refined_keys,
+            run,
         )
         if inputs.cut is not None:  # The official code leaves out the padding here.
             count = inputs.cut + 1
@@ -178,6 +180,7 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
             image.ref_image_patch_embedder(inputs.reference) + image.image_index_embedding[0],
             Condition(time, rotation_at(positions, self.config.image.axes)),
             valid.new_ones(1, 1, 1, height * width),
+            run,
         )
         mask = pad(valid, (0, height * width), value=True)
         return torch.cat([words, seen], dim=1), mask, torch.cat([places, positions], dim=1)
@@ -186,9 +189,9 @@ class OmniGen2Backbone(Backbone[ImageTransformer, ActionTransformer]):
         """Rotation of the actions. It is kept, because CUDA graphs refer to its memory."""
         return grid_rotation((self.config.action.head_dim,), (horizon,)).to(self.device)
 
-    def _refined(self, blocks: nn.ModuleList, x: Tensor, condition: Condition, mask: Tensor) -> Tensor:
+    def _refined(self, blocks: nn.ModuleList, x: Tensor, condition: Condition, mask: Tensor, run: Layer) -> Tensor:
         for block in typed(blocks, OmniGen2Block):
-            (x,), _ = self.run_image((block,), (x,), (condition,), None, mask)
+            (x,), _ = run((block,), (x,), (condition,), None, mask)
         return x
 
 

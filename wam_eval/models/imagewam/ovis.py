@@ -19,7 +19,7 @@ from wam_eval.models.files import content_digest, files_digest
 from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.imagewam.editing import EditingModel
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
-from wam_eval.models.nn.transformer import KeyValue, Rotation, grid_rotation, typed
+from wam_eval.models.nn.transformer import KeyValue, Layer, Rotation, grid_rotation, layer, typed
 from wam_eval.models.ovis.encoders import (
     ConditionEncoder,
     ConditionSizes,
@@ -108,7 +108,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         self.config = config
         self._rotation = lru_cache(maxsize=16)(self._new_rotation)
 
-    def prefill(self, inputs: Inputs) -> OvisPrefix:
+    def prefill(self, inputs: Inputs, run: Layer = layer) -> OvisPrefix:
         """Run text, state and observed image once, at time 0."""
         text, summary, valid = self._text(inputs)
         image = self.image.img_in(inputs.reference)
@@ -117,7 +117,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         square = mask.expand(-1, -1, mask.shape[-1], -1)
         images = mask.new_ones(1, 1, image.shape[1], image.shape[1])
         embedded = self._image_time(inputs.reference.new_zeros(1), summary)
-        cache, own, _ = self._run_image(text, image, embedded, rotation, square, images, cached=True)
+        cache, own, _ = self._run_image(text, image, embedded, rotation, square, images, run, cached=True)
         return OvisPrefix(cache, mask, slice(text.shape[1], mask.shape[-1]), own)
 
     def action_time(self, timestep: Tensor) -> _Time:
@@ -128,7 +128,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         single = [block.modulation(embedded) for block in typed(expert.single_blocks, SingleBlock)]
         return _Time(embedded, double, single)
 
-    def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix) -> Tensor:
+    def action_velocity(self, actions: Tensor, time: _Time, prefix: Prefix, run: Layer = layer) -> Tensor:
         """Run the action expert on noisy actions (B, horizon, action_dim)."""
         assert isinstance(prefix, OvisPrefix)
         expert, horizon = self.action, actions.shape[1]
@@ -138,17 +138,15 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         x = expert.action_encoder(actions)
         double = typed(expert.double_blocks, DoubleBlock)
         for block, modulation, past, own in zip(double, time.double, prefix.cache, prefix.own, strict=False):
-            (added,), _ = self.run_actions((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
-            (x,), _ = self.run_actions(
-                (block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask
-            )
+            (added,), _ = run((block.own,), (x,), (Condition(modulation[OWN], rotation),), own, images)
+            (x,), _ = run((block.image,), (x,), (Condition(modulation[JOINT], rotation, added),), past, mask)
         single = zip(typed(expert.single_blocks, SingleBlock), time.single, prefix.cache[len(double) :], strict=True)
         for shared, modulation, past in single:
-            (x,), _ = self.run_actions((shared,), (x,), (Condition(modulation, rotation),), past, mask)
+            (x,), _ = run((shared,), (x,), (Condition(modulation, rotation),), past, mask)
         velocity: Tensor = expert.head(x, time.embedded)
         return velocity
 
-    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs) -> Tensor:
+    def image_velocity(self, target: Tensor, timestep: Tensor, inputs: Inputs, run: Layer = layer) -> Tensor:
         """Run the image transformer on all tokens, the generated image before the observed one.
 
         As in the official code, all tokens attend to each other here, and the prefix has the image's time; only padding
@@ -163,7 +161,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
             mask = torch.cat([valid, valid.new_ones(image.shape[:2])], dim=1)[:, None, None]
             mask = mask.expand(-1, -1, mask.shape[-1], -1)
         embedded = self._image_time(timestep / TRAIN_TIMESTEPS, summary)
-        _, _, x = self._run_image(text, image, embedded, rotation, mask, None, cached=False)
+        _, _, x = self._run_image(text, image, embedded, rotation, mask, None, run, cached=False)
         velocity: Tensor = self.image.final_layer(x[:, text.shape[1] :], embedded)
         return velocity[:, : target.shape[1]]
 
@@ -190,6 +188,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         rotation: Rotation,
         mask: Tensor | None,
         images: Tensor | None,
+        run: Layer,
         *,
         cached: bool,
     ) -> tuple[list[KeyValue], list[KeyValue], Tensor]:
@@ -200,6 +199,7 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
             embedded: time.
             rotation: positions of the images' tokens.
             mask, images: masks of the joint attention, and of the attention among images.
+            run: computes a layer.
             cached: True to leave out the end of the last layer.
 
         Returns:
@@ -209,23 +209,21 @@ class OvisBackbone(Backbone[ImageTransformer, ActionTransformer]):
         cache, owns = [], []
         for block in typed(self.image.double_blocks, DoubleBlock):
             modulation = block.img_mod(embedded)
-            (added,), own = self.run_image(
-                (block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images
-            )
+            (added,), own = run((block.own,), (image,), (Condition(modulation[OWN], rotation),), None, images)
             conditions = Condition(block.txt_mod(embedded), unmoved), Condition(modulation[JOINT], rotation, added)
-            (text, image), joint = self.run_image((block.text, block.image), (text, image), conditions, None, mask)
+            (text, image), joint = run((block.text, block.image), (text, image), conditions, None, mask)
             cache.append(joint)
             owns.append(own)
         x = torch.cat([text, image], dim=1)
         whole = Rotation(*(torch.cat(parts) for parts in zip(unmoved, rotation, strict=True)))
         *layers, last = typed(self.image.single_blocks, SingleBlock)
         for shared in layers:
-            (x,), joint = self.run_image((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
+            (x,), joint = run((shared,), (x,), (Condition(shared.modulation(embedded), whole),), None, mask)
             cache.append(joint)
         condition = Condition(last.modulation(embedded), whole)
         if cached:
             return [*cache, last.project(x, condition).own], owns, x
-        (x,), joint = self.run_image((last,), (x,), (condition,), None, mask)
+        (x,), joint = run((last,), (x,), (condition,), None, mask)
         return [*cache, joint], owns, x
 
     def _new_rotation(self, time: int, height: int, width: int) -> Rotation:

@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -133,6 +135,7 @@ class ImageWAMPolicy(ModelPolicy):
             action_dim=self._robot.action_dim,
             execute=settings.execute,
             imagines=True,
+            shows_attention=True,
             largest_batch=settings.rows_on(self._device),
         )
 
@@ -199,8 +202,21 @@ class ImageWAMPolicy(ModelPolicy):
     @torch.inference_mode()
     def _imagined(self, row: int, inference: ImageWAMInference, seed: int, watch: Watch) -> ImaginedFrames:
         """The image at the end of the chunk, after the present."""
+        alone = self._alone(row, inference)
+        tokens = self._sampler.imagine(alone, [seed], watch)
+        with watch("decode"):
+            frames = self._editing.decode(torch.cat([alone.reference, tokens]), alone.grid)
+        return ImaginedFrames(frames, HORIZON)
+
+    def _attention(self, row: int, inference: ImageWAMInference, seed: int) -> NDArray[np.float32]:
+        alone = self._alone(row, inference)
+        (weights,) = self._sampler.attention(alone, [seed]).unflatten(1, alone.grid).numpy()
+        return weights
+
+    def _alone(self, row: int, inference: ImageWAMInference) -> Inputs:
+        """The inputs of one row."""
         whole, own = inference.inputs, slice(row, row + 1)
-        alone = Inputs(
+        return Inputs(
             whole.text[own].clone(),
             whole.lengths[own].clone(),
             whole.states[own].clone(),
@@ -208,10 +224,6 @@ class ImageWAMPolicy(ModelPolicy):
             whole.grid,
             cut=None if self._settings.accelerate != "none" else inference.lengths[row],
         )
-        tokens = self._sampler.imagine(alone, [seed], watch)
-        with watch("decode"):
-            frames = self._editing.decode(torch.cat([alone.reference, tokens]), whole.grid)
-        return ImaginedFrames(frames, HORIZON)
 
 
 def grid_of(image_size: Sequence[int], editing: EditingModel) -> tuple[int, int]:

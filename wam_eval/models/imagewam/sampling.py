@@ -8,10 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from wam_eval.models.imagewam.backbone import Backbone, Inputs
+from wam_eval.models.imagewam.backbone import Backbone, Inputs, Prefix
 from wam_eval.models.nn.acceleration import Accelerator
+from wam_eval.models.nn.attention import AttentionRecorder
 from wam_eval.models.nn.cuda_graphs import StagedFunction
 from wam_eval.models.nn.flow import euler, seeded_noise, shifted_schedule
+from wam_eval.models.nn.transformer import Layer
 from wam_eval.models.stages import Watch, unwatched
 
 HORIZON = 16
@@ -22,7 +24,7 @@ class Sampler:
     """Draws actions from a model.
 
     Args:
-        model: with weights, in evaluation mode. The sampler sets how its layers are computed.
+        model: with weights, in evaluation mode.
         steps: Euler steps of the actions, and of an imagined image.
         shift: shift of both schedules.
         horizon: actions of a chunk.
@@ -40,7 +42,6 @@ class Sampler:
     ) -> None:
         self.model = model
         self.horizon = horizon
-        model.run_image, model.run_actions = accelerator.prefix, accelerator.actions
         schedule = shifted_schedule(steps, shift, model.dtype)
         self._times = schedule.timesteps.to(model.device).split(1)
         self._deltas = schedule.deltas.to(model.device)
@@ -81,18 +82,36 @@ class Sampler:
         (image,) = self._run(self._denoise_image, inputs, target, watch)
         return image
 
+    @torch.inference_mode()
+    def attention(self, inputs: Inputs, seeds: Sequence[int]) -> Tensor:
+        """How much the actions attend to each token of the observed image while they are denoised.
+
+        Args:
+            inputs, seeds: as in :meth:`sample`.
+
+        Returns:
+            float32 (B, N) on the CPU: means over steps, layers, heads and actions.
+        """
+        prefix = self.model.prefill(inputs, self._accelerator.prefix)
+        recorder = AttentionRecorder(prefix.image, prefix.mask.shape[-1])
+        self._steps(self._noise(seeds, (self.horizon, self.model.action_dim)), prefix, recorder)
+        return recorder.mean().cpu()
+
     def _denoise_actions(self, inputs: Inputs, actions: Tensor, watch: Watch) -> Tensor:
         with watch("prefill"):
-            prefix = self.model.prefill(inputs)
+            prefix = self.model.prefill(inputs, self._accelerator.prefix)
         with watch("actions"):
-            for time, delta in zip(self._action_times, self._deltas, strict=True):
-                actions = euler(actions, self.model.action_velocity(actions, time, prefix), delta)
+            return self._steps(actions, prefix, self._accelerator.actions)
+
+    def _steps(self, actions: Tensor, prefix: Prefix, run: Layer) -> Tensor:
+        for time, delta in zip(self._action_times, self._deltas, strict=True):
+            actions = euler(actions, self.model.action_velocity(actions, time, prefix, run), delta)
         return actions
 
     def _denoise_image(self, inputs: Inputs, target: Tensor, watch: Watch) -> Tensor:
         with watch("image"):
             for time, delta in zip(self._times, self._deltas, strict=True):
-                target = euler(target, self.model.image_velocity(target, time, inputs), delta)
+                target = euler(target, self.model.image_velocity(target, time, inputs, self._accelerator.prefix), delta)
         return target
 
     def _run(

@@ -232,19 +232,39 @@ def layer(
     Returns:
         New tokens of each stream, and all keys and values (B, P + S, heads * d).
     """
-    projections = [block.project(x, given) for block, x, given in zip(blocks, tokens, conditions, strict=True)]
-    whole = past
-    for projection in projections:
-        whole = projection.own.after(whole)
-    assert whole is not None
+    projections, whole, padded = gather(blocks, tokens, conditions, past, mask)
     query = torch.cat([projection.query for projection in projections], dim=1)
-    padded = whole if mask is None else KeyValue(*(pad(x, (0, 0, 0, mask.shape[-1] - x.shape[1])) for x in whole))
     parts = attend(query, padded, blocks[0].heads, mask).split([x.shape[1] for x in tokens], dim=1)
     finished = [
         block.finish(x, part, projection.rest)
         for block, x, part, projection in zip(blocks, tokens, parts, projections, strict=True)
     ]
     return finished, whole
+
+
+def gather(
+    blocks: Sequence[Block],
+    tokens: Sequence[Tensor],
+    conditions: Sequence[Any],
+    past: KeyValue | None,
+    mask: Tensor | None,
+) -> tuple[list[Projection], KeyValue, KeyValue]:
+    """What the attention of a layer gets.
+
+    Args:
+        blocks, tokens, conditions, past, mask: as of :func:`layer`.
+
+    Returns:
+        Projections of each stream; all keys and values (B, P + S, heads * d); and the same, as wide as the mask.
+    """
+    projections = [block.project(x, given) for block, x, given in zip(blocks, tokens, conditions, strict=True)]
+    whole = past
+    for projection in projections:
+        whole = projection.own.after(whole)
+    assert whole is not None
+    if mask is None:
+        return projections, whole, whole
+    return projections, whole, KeyValue(*(pad(x, (0, 0, 0, mask.shape[-1] - x.shape[1])) for x in whole))
 
 
 Layer = Callable[
