@@ -1,4 +1,4 @@
-"""Videos of the report: failures spread over tasks, and imagined frames with their scores."""
+"""Videos of the report: failures spread over tasks, and imagined frames and attention with their scores."""
 
 from __future__ import annotations
 
@@ -64,6 +64,21 @@ def test_an_episode_without_a_future_has_no_number_and_no_nan(imagining: RunFold
     imagining.write_artefacts([(study_name("imagined", "libero_goal/00/002", ".mp4"), VIDEO)])
     part = section(write_report(["mine"], tmp_path).read_text(encoding="utf-8"), "imagined")
     assert "PSNR – dB, SSIM –" in part
+
+
+def test_the_page_shows_attention_beside_the_change_of_the_image(runs: Path, tmp_path: Path) -> None:
+    record = run_record("mine", {"libero_goal": 1}, 2)
+    records = records_of(record, np.array([True, False]))
+    scores = {"attention_on_change": 0.3, "changed_area": 0.2, "attention_on_image": 0.75}
+    still = {"attention_on_change": 0.0, "changed_area": 0.0, "attention_on_image": 0.5}
+    records = [
+        one.model_copy(update={"measured": measured}) for one, measured in zip(records, (scores, still), strict=True)
+    ]
+    folder = write_run(record, records)
+    folder.write_artefacts([(study_name("attention", records[0].key, ".mp4"), VIDEO)])
+    part = section(write_report(["mine"], tmp_path).read_text(encoding="utf-8"), "attention")
+    assert "<b>15.0 %</b></td><td>10.0 %</td><td><b>1.50</b></td><td>62.5 %" in part
+    assert part.count("<video") == 1 and "30.0 % of the attention on 20.0 % of the image" in part
 
 
 def test_a_run_that_imagines_nothing_has_no_such_section(runs: Path, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_the_video_tints_what_is_looked_at_and_what_changed() -> None:
     grey = np.full((8, 6, 3), 128, np.uint8)
     warm, green = heated(grey, LEFT), marked(grey, half("right"))
     assert np.array_equal(warm[:, 3:], grey[:, 3:]) and (warm[:, :3, 0] > 200).all() and (warm[:, :3, 2] < 50).all()
+    assert np.array_equal(heated(grey, np.full((2, 2), 0.1, np.float32)), grey), "no preference"
     assert np.array_equal(green[:, :3], grey[:, :3]) and (green[:, 3:, 1] > green[:, 3:, 0]).all()
 
 

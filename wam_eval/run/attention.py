@@ -118,9 +118,14 @@ def cells(pixels: NDArray[np.bool_], grid: tuple[int, ...]) -> NDArray[np.float6
 
 
 def heated(view: Frame, weights: Map) -> Frame:
-    """A view under the map, which is scaled to its largest value: the redder, the more attention."""
+    """A view under its map: the redder, the more attention above the average.
+
+    The scale ends at the strongest cell, or at twice the average if none is above it, so that attention without
+    preference leaves the view as it is.
+    """
     row, column = _cells_of(view.shape[:2], weights.shape)
-    return _tinted(view, 0.75 * (weights / weights.max())[row[:, None], column], _HEAT)
+    above = np.maximum(weights / weights.mean() - 1, 0)
+    return _tinted(view, 0.75 * (above / max(above.max(), 1))[row[:, None], column], _HEAT)
 
 
 def marked(view: Frame, change: NDArray[np.bool_]) -> Frame:

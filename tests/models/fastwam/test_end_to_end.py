@@ -59,7 +59,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_run_and_its_report(short: Path, ray_cluster: str, suite: str, variant: str) -> None:
-    evaluate(suite=suite, policy=f"tiny-{variant}", run="tiny", imagine=1)
+    evaluate(suite=suite, policy=f"tiny-{variant}", run="tiny", imagine=1, attention=1)
     check_run(short / "tiny", variant)
     card = json.loads((short / "tiny/run.json").read_text())
     assert card["policy"]["settings"]["steps"] == 2 and card["policy"]["settings"]["variant"] == variant
@@ -81,7 +81,7 @@ def test_a_policy_object_plays_in_this_process(short: Path) -> None:
         dtype="float32",
         device="cpu",
     )
-    evaluate(suite="robotwin_clean", policy=policy, run="tiny", imagine=1)
+    evaluate(suite="robotwin_clean", policy=policy, run="tiny", imagine=1, attention=1)
     check_run(short / "tiny", "idm")
 
 
@@ -142,4 +142,5 @@ def check_run(folder: Path, variant: str) -> None:
     assert record["measured"]["ms_actions"] > 0 and record["measured"]["ms_vae"] > 0
     assert variant != "idm" or record["measured"]["ms_video"] > 0
     assert 0 < record["measured"]["imagined_psnr"] < 60
+    assert 0 <= record["measured"]["attention_on_change"] < 1
     assert list((folder / "imagined").rglob("*.mp4")) and list((folder / "imagined").rglob("*.npz"))
