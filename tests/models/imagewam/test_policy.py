@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tests.builders.models import write_statistics
@@ -170,6 +171,25 @@ def test_operations_are_counted_by_stage() -> None:
     policy._load()
     flops = stage_flops(policy._sampler.model, policy._editing, (224, 448), steps=3)
     assert min(flops["vae"], flops["prefill"], flops["actions"]) > 0 and flops["actions"] % 3 == 0
+
+
+def test_operations_at_full_size_are_those_of_the_matrices() -> None:
+    """FLUX.2 klein 4B on the meta device: 513 tokens of text and state, 392 of the image, 16 actions."""
+    editing = BACKBONES["flux2-4b"]("full", 512, True, torch.bfloat16, torch.device("meta"))
+    with torch.device("meta"):
+        network = editing.network(8, 7).to(torch.bfloat16)
+    editing.load()
+    flops = stage_flops(network, editing, (224, 448), steps=10)
+    tokens, width, double, single = 513 + 392, 3072, 5, 20
+    attention = 4 * tokens**2 * width
+    embedded = 2 * width * (513 * 7680 + 392 * 128)
+    doubles = double * (2 * tokens * width**2 * (3 + 1 + 6 + 3) + attention)
+    # Of the last layer, only the first product is needed.
+    singles = single * 2 * tokens * width**2 * (3 + 6) + (single - 1) * (2 * tokens * width**2 * (1 + 3) + attention)
+    assert flops["prefill"] == pytest.approx(embedded + doubles + singles, rel=1e-3)
+    attended, narrow = 4 * 16 * (tokens + 16) * width, 1024
+    layer = 2 * 16 * narrow * (4 * width + 12 * narrow) + attended
+    assert flops["actions"] == pytest.approx(10 * (double + single) * layer, rel=5e-3)
 
 
 @pytest.mark.parametrize(
