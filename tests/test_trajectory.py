@@ -45,7 +45,7 @@ def test_an_empty_trajectory_has_no_steps(tmp_path: Path) -> None:
 def plain(events: tuple[Event, ...]) -> list[tuple[Any, ...]]:
     """Events as values that can be compared, to the bit."""
     return [
-        ("chunk", event.actions.dtype.str, event.actions.shape, event.actions.tobytes())
+        ("chunk", event.actions.dtype.str, event.actions.shape, event.actions.tobytes(), event.value)
         if isinstance(event, ChunkExecuted)
         else (type(event).__name__, *vars(event).values())
         for event in events
@@ -54,9 +54,11 @@ def plain(events: tuple[Event, ...]) -> list[tuple[Any, ...]]:
 
 def events_of(dim: int) -> st.SearchStrategy[tuple[Event, ...]]:
     floats = st.floats(width=32)
-    chunks = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(dim)), elements=floats).map(ChunkExecuted)
+    values = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+    actions = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(dim)), elements=floats)
+    chunks = st.builds(ChunkExecuted, actions, values)
     kept = st.text().map(StateKept)
-    rollbacks = st.builds(RolledBack, st.text(), st.integers(-9, 1000))
+    rollbacks = st.builds(RolledBack, st.text(), st.integers(-9, 1000), values)
     return st.lists(st.one_of(chunks, kept, rollbacks), max_size=8).map(tuple)
 
 

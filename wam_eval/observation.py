@@ -117,6 +117,7 @@ class ActionChunk:
         attention: float32 (h, w), share of the actions' attention that each cell of a grid over
             :meth:`wam_eval.policy.Policy.view` receives, only if the observation asks for it. The sum is the share of
             the whole view, at most 1.
+        value: predicted value of the present state and these actions, for policies that predict one.
         keep: name under which the state before this chunk is kept for a later :class:`Rollback`; empty to keep nothing.
             A state that was kept under the same name before is replaced.
     """
@@ -125,6 +126,7 @@ class ActionChunk:
     measured: Mapping[str, float] = field(default_factory=dict)
     imagined: ImaginedFrames | None = None
     attention: NDArray[np.float32] | None = None
+    value: float | None = None
     keep: str = ""
 
 
@@ -137,10 +139,12 @@ class Rollback:
     Attributes:
         to: name of the state, from :attr:`ActionChunk.keep`.
         measured: as in :class:`ActionChunk`.
+        value: predicted value of the actions that are not executed, for policies that predict one.
     """
 
     to: str
     measured: Mapping[str, float] = field(default_factory=dict)
+    value: float | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from wam_eval.observation import ActionChunk, Observation, Request, Rollback
 from wam_eval.protocol import Protocol
 
 Acceleration = Literal["none", "actions", "layers", "graphs"]
-"""How a learned policy computes its answers, each value with those before it (ImageWAM, arXiv 2606.19531, Table 11):
+"""Successive accelerations of a learned policy, each with those before it (arXiv 2606.19531, Table 11):
 
 - ``none``: as the official code does, layer by layer.
 - ``actions``: the layers that run in each denoising step of the actions are compiled.

@@ -24,9 +24,11 @@ class ChunkExecuted:
 
     Attributes:
         actions: float32 (n, d), n at least 1.
+        value: value that the policy predicted for them; ``None`` if it predicts none.
     """
 
     actions: NDArray[np.float32]
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class RolledBack:
         name: of the state.
         undone: control steps between the kept state and the state that was left; negative if the kept state is later,
             because an earlier rollback left it.
+        value: value that the policy predicted for the actions that it did not execute; ``None`` if it predicts none.
     """
 
     name: str
     undone: int
+    value: float | None = None
 
 
 Event = ChunkExecuted | StateKept | RolledBack
@@ -80,16 +84,22 @@ class Trajectory:
         """Number of rollbacks."""
         return sum(isinstance(event, RolledBack) for event in self.events)
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Predicted value of each executed chunk; empty if the policy predicts none."""
+        executed = (event for event in self.events if isinstance(event, ChunkExecuted))
+        return tuple(event.value for event in executed if event.value is not None)
+
     def to_bytes(self) -> bytes:
         """Content of a NumPy archive with ``actions``, float32 (steps, d), and ``events``, JSON text."""
         events: list[list[object]] = []
         for event in self.events:
             if isinstance(event, ChunkExecuted):
-                events.append(["chunk", len(event.actions)])
+                events.append(["chunk", len(event.actions), event.value])
             elif isinstance(event, StateKept):
                 events.append(["keep", event.name])
             else:
-                events.append(["rollback", event.name, event.undone])
+                events.append(["rollback", event.name, event.undone, event.value])
         file = io.BytesIO()
         np.savez(file, actions=self.actions, events=np.array(json.dumps(events)))
         return file.getvalue()
@@ -127,13 +137,18 @@ def _events(listed: list[list[object]], actions: NDArray[np.float32]) -> Iterabl
             end = start + int(str(values[0]))
             if not start < end <= len(actions):
                 raise ValueError(f"a chunk of {values[0]} actions after {start} of {len(actions)}")
-            yield ChunkExecuted(actions[start:end])
+            yield ChunkExecuted(actions[start:end], _value(values[1:]))
             start = end
         elif kind == "keep":
             yield StateKept(str(values[0]))
         elif kind == "rollback":
-            yield RolledBack(str(values[0]), int(str(values[1])))
+            yield RolledBack(str(values[0]), int(str(values[1])), _value(values[2:]))
         else:
             raise ValueError(f"unknown event {kind!r}")
     if start != len(actions):
         raise ValueError("it has more actions than its events")
+
+
+def _value(given: list[object]) -> float | None:
+    """The value at the end of an event, which older files do not have."""
+    return float(str(given[0])) if given and given[0] is not None else None

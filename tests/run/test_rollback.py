@@ -65,7 +65,9 @@ MISTAKE: Answers = [push(4), push(4, -1.0, keep="a"), Rollback("a", {"regret": 0
 def kinds(played: Attempt) -> list[tuple[Any, ...]]:
     """Events in short form."""
     return [
-        ("chunk", len(event.actions)) if isinstance(event, ChunkExecuted) else tuple(vars(event).values())
+        ("chunk", len(event.actions))
+        if isinstance(event, ChunkExecuted)
+        else tuple(value for value in vars(event).values() if value is not None)
         for event in played.trajectory.events
     ]
 

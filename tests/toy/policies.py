@@ -17,6 +17,7 @@ from wam_eval.episode import Episode
 from wam_eval.errors import UserError
 from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
 from wam_eval.policy import NotSupported, Policy, PolicySettings, PolicySpec, PolicyUnavailable
+from wam_eval.value_guide import RollbackSettings, ValueGuide
 
 
 class PushSettings(PolicySettings):
@@ -181,6 +182,52 @@ class Gaze(Push):
         if not observation.attention or self.broken:
             return chunk
         return replace(chunk, attention=np.tile(np.array([0.2, 0.0], np.float32), (4, 1)))
+
+
+class WaveringSettings(PushSettings):
+    """Settings of :class:`Wavering`.
+
+    Attributes:
+        rollback: of its guide.
+        broken: True to predict a value that is not finite.
+    """
+
+    rollback: RollbackSettings = RollbackSettings()
+    broken: bool = False
+
+
+class Wavering(Push):
+    """Pushes far the wrong way in one of three chunks, at random, and knows the value of every chunk.
+
+    The value falls linearly with the distance to the goal that is left after the chunk, from 1 at the goal.
+    """
+
+    Settings = WaveringSettings
+
+    def __init__(self, settings: WaveringSettings) -> None:
+        super().__init__(settings)
+        self.guide = ValueGuide(settings.rollback)
+        self.broken = settings.broken
+        self.episodes: dict[str, Episode] = {}
+
+    def begin(self, episode: Episode) -> None:
+        """Begin without rollbacks."""
+        super().begin(episode)
+        self.episodes[episode.key] = episode
+        self.guide.begin(episode.key)
+
+    def answer(self, observation: Observation) -> ActionChunk | Rollback:
+        """A chunk or a rollback, which depend on the state and on the number of rollbacks only."""
+        key = observation.key
+        noise = self.episodes[key].stream(f"chunk {observation.step} {self.guide.rollbacks(key)}")
+        push = -4 * self.push if noise.random() < 1 / 3 else self.push
+        left = max(10 - (observation.state[0] + 4 * push), 0)
+        chunk = ActionChunk(np.full((4, 7), push, np.float32))
+        return self.guide.decide(key, chunk, float("nan") if self.broken else 1 - left / 40)
+
+    def end(self, key: str) -> None:
+        """Forget the episode."""
+        self.guide.end(key)
 
 
 class HangingSettings(PushSettings):

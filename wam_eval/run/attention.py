@@ -1,7 +1,7 @@
 """The study of attention: where in the image the actions look, and how much of it lies where the image then changed.
 
-ImageWAM's authors show such maps (arXiv 2606.19531, section 4.3 and Figure 4) and say that attention is concentrated on
-regions that change. The numbers here measure it.
+Papers show such maps and say that attention is concentrated on regions that change (arXiv 2606.19531, section 4.3 and
+Figure 4). The numbers here measure it.
 """
 
 from __future__ import annotations

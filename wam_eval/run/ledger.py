@@ -35,6 +35,7 @@ class Record(BaseModel):
         rollbacks: number of returns to a kept state.
         undone: control steps that these undid.
         actions: statistics of the executed actions; ``None`` if there were none, and in older ledgers.
+        values: value that the policy predicted for each executed chunk; empty if it predicts none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class Record(BaseModel):
     rollbacks: int = 0
     undone: int = 0
     actions: ActionStatistics | None = None
+    values: tuple[float, ...] = ()
 
     def supplements(self, other: Record) -> bool:
         """True if it states the same as another record of the episode, and further measurements."""

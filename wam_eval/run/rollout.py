@@ -127,6 +127,7 @@ def _play(
     while True:
         with clock("policy"):
             answer = act(observation)
+        value = _predicted(answer)
         if isinstance(answer, Rollback):
             _measure(answer, measurements)
             rollbacks += 1
@@ -138,7 +139,7 @@ def _play(
             before = observation.undone
             with clock("simulate"):
                 observation = simulator.restore(kept[answer.to])
-            events.append(RolledBack(answer.to, observation.undone - before))
+            events.append(RolledBack(answer.to, observation.undone - before, value))
             continue
         actions = executable(answer, spec)
         _measure(answer, measurements)
@@ -150,7 +151,7 @@ def _play(
         with clock("simulate"):
             progress, following = simulator.step(actions, None if last else spec.request)
         actions = actions[: progress.steps - observation.step]
-        events.append(ChunkExecuted(actions))
+        events.append(ChunkExecuted(actions, value))
         executed += len(actions)
         if progress.success:
             return
@@ -159,6 +160,20 @@ def _play(
         if following is None:
             raise SimulatorError(f"no observation after step {progress.steps}, though the episode goes on")
         observation = following
+
+
+def _predicted(answer: ActionChunk | Rollback) -> float | None:
+    """The value that the policy predicts; ``None`` if it predicts none."""
+    value = getattr(answer, "value", None)  # an answer of another kind is refused below
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"the predicted value is {value!r}; expected a number") from error
+    if not np.isfinite(number):
+        raise PolicyError(f"the predicted value is {number}; expected a finite number")
+    return number
 
 
 def _measure(answer: ActionChunk | Rollback, measurements: defaultdict[str, list[float]]) -> None:

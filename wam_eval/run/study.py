@@ -44,7 +44,7 @@ Look = Callable[[Collection[Place]], Mapping[Place, Frame]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a study found in an episode.
+    """Findings of a study in an episode.
 
     Attributes:
         video: content of an MP4 file.
@@ -84,7 +84,7 @@ class Study(ABC, Generic[Part]):
 
     @abstractmethod
     def part(self, answer: ActionChunk, first: Part | None) -> Part:
-        """What is kept of an answer.
+        """The part of an answer that is kept.
 
         Args:
             answer: the policy's answer.

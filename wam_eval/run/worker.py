@@ -369,6 +369,7 @@ def _result(episode: Episode, number: int, attempt: Attempt, files: _Files | Non
         rollbacks=trajectory.rollbacks,
         undone=trajectory.undone,
         actions=attempt.actions,
+        values=tuple(round(value, 6) for value in trajectory.values),
     )
     if trajectory.steps:
         files.artefacts.append((trajectory_name(episode.key), trajectory.to_bytes()))

@@ -63,7 +63,7 @@ def test_acceleration_changes_only_the_speed(name: str, how: Acceleration) -> No
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_recorded_inputs_are_static_tensors(name: str) -> None:
-    """What a recording computes follows its own copies of the inputs, which are overwritten by each call."""
+    """A recording computes from its own copies of the inputs, which each call overwrites."""
     plain, recorded = Sampler(model(name), 2), Sampler(model(name), 2, accelerator=Accelerator(graphs=True))
     for lengths, seed in (((5, 9), 1), ((11, 2), 2)):
         given = inputs(name, plain.model, lengths, seed)

@@ -133,7 +133,7 @@ class Sampler:
 
     @torch.inference_mode()
     def attention(self, latents: Tensor, context: Tensor, seeds: Sequence[int]) -> Tensor:
-        """How much the actions attend to each token of the observed frame while they are denoised.
+        """Attention of the actions to each token of the observed frame while they are denoised.
 
         The text is not among the keys here, because it has an attention of its own.
 

@@ -84,7 +84,7 @@ class Sampler:
 
     @torch.inference_mode()
     def attention(self, inputs: Inputs, seeds: Sequence[int]) -> Tensor:
-        """How much the actions attend to each token of the observed image while they are denoised.
+        """Attention of the actions to each token of the observed image while they are denoised.
 
         Args:
             inputs, seeds: as in :meth:`sample`.

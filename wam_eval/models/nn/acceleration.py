@@ -13,7 +13,7 @@ from wam_eval.policy import Acceleration
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What an acceleration replaces.
+    """Replacements by which an acceleration makes a model faster.
 
     Results differ from those without acceleration at most in the last bits, because a compiler may add in another
     order.

@@ -249,7 +249,7 @@ def gather(
     past: KeyValue | None,
     mask: Tensor | None,
 ) -> tuple[list[Projection], KeyValue, KeyValue]:
-    """What the attention of a layer gets.
+    """Inputs of the attention of a layer.
 
     Args:
         blocks, tokens, conditions, past, mask: as of :func:`layer`.
