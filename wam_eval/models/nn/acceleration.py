@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo
 
 from wam_eval.models.nn.cuda_graphs import GraphedFunction, StagedFunction
 from wam_eval.models.nn.transformer import Layer, layer
 from wam_eval.policy import Acceleration
+
+RECOMPILE_LIMIT = 64
+"""Compiled forms of a layer, one for each shape and kind of block."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ class Accelerator:
 
 def _compiled_layer() -> Layer:
     # Each batch size and kind of layer is compiled separately. Beyond the limit PyTorch stops compiling without an
-    # error. PyTorch's type hints lack this argument.
-    compiled: Layer = torch.compile(  # type: ignore[call-overload]
-        layer, dynamic=False, fullgraph=True, recompile_limit=64, options={"emulate_precision_casts": True}
-    )
+    # error. Only newer versions take the limit as an argument of `torch.compile`.
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    compiled: Layer = torch.compile(layer, dynamic=False, fullgraph=True, options={"emulate_precision_casts": True})
     return compiled
