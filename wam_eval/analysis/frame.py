@@ -54,12 +54,16 @@ class RunData:
         faults: reasons that forbid all conclusions: duplicate or unplanned episodes, a protocol that does not match
             its hash.
         actions: key of an episode -> statistics of its actions, where the ledger has them.
+        values: key of an episode -> predicted value of each executed chunk, where the ledger has them.
+        rollbacks: key of an episode -> number of returns to a kept state, and of steps that they undid, if any.
     """
 
     record: RunRecord
     frame: pd.DataFrame
     faults: tuple[str, ...]
     actions: Mapping[str, ActionStatistics] = field(default_factory=dict)
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rollbacks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -69,8 +73,8 @@ class RunData:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Statements that readers of its numbers need: a policy that does not identify itself, merged runs."""
-        found = [self.record.policy.unidentified]
+        """Statements that readers of its numbers need: an unidentified policy, rollbacks, merged runs."""
+        found = [self.record.policy.unidentified, self.about_rollbacks(list(self.counted["key"]))]
         if sources := self.record.sources:
             found.append(f"Merged from {', '.join(f'{one.run} (episodes: {one.episodes})' for one in sources)}.")
             overlap, conflicts = (sum(numbers) for numbers in zip(*(one.overlaps for one in sources), strict=True))
@@ -101,6 +105,17 @@ class RunData:
         """Rows that enter a success rate: successes and failures."""
         return self.frame[self.frame["counts"]]
 
+    def about_rollbacks(self, keys: Sequence[str]) -> str | None:
+        """Statement that some of these episodes returned to an earlier state; ``None`` if none of them did."""
+        found = [self.rollbacks[key] for key in keys if key in self.rollbacks]
+        if not found:
+            return None
+        returns, undone = (sum(numbers) for numbers in zip(*found, strict=True))
+        return (
+            f"With rollback: {len(found)} of {len(keys)} episodes returned to an earlier state of the simulation "
+            f"(in all {returns} times, {undone} steps undone), which is part of no benchmark's protocol."
+        )
+
     def episodes(self, benchmark: str) -> pd.DataFrame:
         """Rows of a benchmark."""
         return self.frame[self.frame["benchmark"] == benchmark]
@@ -130,7 +145,10 @@ def run_data(record: RunRecord, records: Sequence[Record], duplicates: Sequence[
     """A run from its record and its ledger; pure, and the same for any order of the ledger."""
     frame = _frame(record, records)
     actions = {one.key: one.actions for one in records if one.actions is not None}
-    return RunData(record, frame, tuple(_faults(record, frame, records, duplicates)), actions)
+    values = {one.key: one.values for one in records if one.values}
+    rollbacks = {one.key: (one.rollbacks, one.undone) for one in records if one.rollbacks}
+    faults = tuple(_faults(record, frame, records, duplicates))
+    return RunData(record, frame, faults, actions, values, rollbacks)
 
 
 def axis_column(axis: Axis) -> str:

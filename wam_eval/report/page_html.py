@@ -24,6 +24,7 @@ from wam_eval.report import page_sections as sections
 from wam_eval.report import page_videos as videos
 from wam_eval.report.comparison import html_of
 from wam_eval.report.formats import render
+from wam_eval.report.page_values import values
 
 OUT = Path("reports/out")
 SIDE_BY_SIDE = 4
@@ -106,10 +107,25 @@ class Page:
             conditions=self.conditions(),
             steps=self.steps(),
             time=self.time(),
+            values=self.values(),
             imagined=videos.studied("imagined", self.runs, self.labels, self.folder),
             attention=videos.studied("attention", self.runs, self.labels, self.folder),
             gallery=videos.failures(self.runs, self.labels, self.folder),
         )
+
+    def values(self) -> dict[str, Any] | None:
+        """Predicted values, if a policy predicts any."""
+        found = values(self.runs, self.labels)
+        if found is None:
+            return None
+        bins = [(row.label, row.values.reliability) for row in found.rows]
+        return {
+            "rows": found.rows,
+            "reliability": self.plot("values-reliability", plots.reliability(bins, self.colours)),
+            "courses": self.plot("values-courses", plots.courses(found.courses, self.colours))
+            if found.courses
+            else None,
+        }
 
     def plot(self, name: str, figure: Figure) -> Markup:
         """Save a figure beside the page and return it as SVG."""

@@ -27,8 +27,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from wam_eval.analysis.estimates import Estimate
+from wam_eval.analysis.values import ReliabilityBin
 from wam_eval.benchmark import Axis
 from wam_eval.report.page_sections import Curve, TaskGrid
+from wam_eval.report.page_values import Course
 
 P = ParamSpec("P")
 ACCENT, INK, MUTED, RULE = "#0b5f9e", "#1c2430", "#6a7380", "#d9dee5"
@@ -339,6 +341,56 @@ def steps(panels: Sequence[tuple[str, Sequence[Curve]]], colours: Mapping[str, s
     figure.supylabel("solved, % of episodes", fontsize=8.5, color=MUTED)
     figure.supxlabel("control step", fontsize=8.5, color=MUTED)
     _legend(figure, {label: seen[label] for label in colours if label in seen})
+    return figure
+
+
+@styled_figure
+def reliability(runs: Sequence[tuple[str, Sequence[ReliabilityBin]]], colours: Mapping[str, str]) -> Figure:
+    """Share of chunks whose episode succeeded, by predicted value; larger marks for more chunks.
+
+    Args:
+        runs: label, and chunks by value.
+    """
+    figure = Figure(figsize=(0.55 * WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for label, bins in runs:
+        most = max(one.chunks for one in bins)
+        axes.plot([one.value for one in bins], [one.success for one in bins], color=colours[label], label=label)
+        sizes = [12 + 30 * one.chunks / most for one in bins]
+        axes.scatter([one.value for one in bins], [one.success for one in bins], s=sizes, color=colours[label])
+    axes.set(xlabel="predicted value of a chunk", ylabel="successful episodes, %", ylim=(-0.03, 1.03))
+    _percent(axes.yaxis)
+    if len(runs) > 1:
+        axes.legend(loc="best", fontsize=7.5)
+    return figure
+
+
+@styled_figure
+def courses(shown: Sequence[Course], colours: Mapping[str, str]) -> Figure:
+    """Predicted value along episodes, a panel each: executed chunks, kept states, and rejected chunks."""
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = _with_legend(0.5 + 1.9 * rows, ["executed", "state kept", "not executed: rollback"])
+    grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    seen: dict[str, Artist] = {}
+    for axes, one in zip(grid, shown, strict=False):
+        colour = colours[one.label]
+        (seen["executed"],) = axes.plot(*zip(*one.executed, strict=True), color=colour, marker=".", markersize=4)
+        if one.kept:
+            (seen["state kept"],) = axes.plot(
+                *zip(*one.kept, strict=True), "o", color=colour, markersize=6, fillstyle="none"
+            )
+        if one.rejected:
+            (seen["not executed: rollback"],) = axes.plot(
+                *zip(*one.rejected, strict=True), "X", color=PALETTE[1], markersize=6
+            )
+        axes.set_title(f"{one.key}, {one.outcome}", fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    for axes in grid[len(shown) :]:
+        axes.set_visible(False)
+    figure.supylabel("predicted value", fontsize=8.5, color=MUTED)
+    figure.supxlabel("executed control steps", fontsize=8.5, color=MUTED)
+    _legend(figure, seen)
     return figure
 
 

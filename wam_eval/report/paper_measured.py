@@ -137,6 +137,8 @@ def _footnotes(run: RunData, chosen: pd.DataFrame, paper: Paper, expected: Mappi
     few = [f"{name}: {n} of {expected[name]} tasks" for name, n in _tasks(chosen).items() if n < expected.get(name, n)]
     if few:
         yield "; ".join(few)
+    if returned := run.about_rollbacks(list(chosen["key"])):
+        yield returned.rstrip(".")
     yield from run.problems
     yield from reasons_not_run(chosen)
     benchmarks = {str(name): episodes for name, episodes in chosen.groupby("benchmark")}
