@@ -35,6 +35,14 @@ def test_undone_steps_were_executed() -> None:
     assert trajectory.actions[:, 0].tolist() == [1, 1, 1, 1, -1, -1, -1, 1, 1]
 
 
+def test_undone_chunks_do_not_lead_to_the_last_state() -> None:
+    """Two returns to the same state, and one to a later state that an earlier return had left."""
+    events = (StateKept("a"), chunk(1), StateKept("b"), chunk(2), RolledBack("a", 3), chunk(3), RolledBack("b", 2))
+    assert Trajectory((*events, chunk(4))).undone_chunks == {1, 2}
+    assert Trajectory((chunk(4), StateKept("a"), chunk(3), RolledBack("a", 3), chunk(2))).undone_chunks == {1}
+    assert Trajectory((chunk(4), chunk(2))).undone_chunks == frozenset()
+
+
 def test_an_empty_trajectory_has_no_steps(tmp_path: Path) -> None:
     (tmp_path / "empty.npz").write_bytes(Trajectory().to_bytes())
     for trajectory in (Trajectory(), read_trajectory(tmp_path / "empty.npz")):
@@ -58,7 +66,7 @@ def events_of(dim: int) -> st.SearchStrategy[tuple[Event, ...]]:
     actions = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(dim)), elements=floats)
     chunks = st.builds(ChunkExecuted, actions, values)
     kept = st.text().map(StateKept)
-    rollbacks = st.builds(RolledBack, st.text(), st.integers(-9, 1000), values)
+    rollbacks = st.builds(RolledBack, st.text(), st.integers(-9, 1000), values, st.booleans())
     return st.lists(st.one_of(chunks, kept, rollbacks), max_size=8).map(tuple)
 
 

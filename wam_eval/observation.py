@@ -140,11 +140,13 @@ class Rollback:
         to: name of the state, from :attr:`ActionChunk.keep`.
         measured: as in :class:`ActionChunk`.
         value: predicted value of the actions that are not executed, for policies that predict one.
+        refund: True if the steps that are undone do not count towards the step limit.
     """
 
     to: str
     measured: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None
+    refund: bool = False
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Simulator(ABC):
 
     def load(self, episode: Episode, request: Request) -> Observation:
         """Begin an episode and return its first observation. Success before the first policy step does not count."""
-        self._episode, self._steps, self._undone, self._success = None, 0, 0, False
+        self._episode, self._steps, self._undone, self._refunded, self._success = None, 0, 0, 0, False
         self.reset(episode, request)
         self._episode = episode
         return self._observe(episode, request)
@@ -115,7 +115,7 @@ class Simulator(ABC):
     ) -> tuple[Progress, Observation | None]:
         """Execute actions in order; stop early on success or at the step limit.
 
-        Steps that were undone by a rollback count towards the step limit.
+        Steps that were undone by a rollback count towards the step limit, unless they were refunded.
 
         Args:
             actions: float32 (n, d).
@@ -155,8 +155,12 @@ class Simulator(ABC):
         executed = self._steps + self._undone
         return pickle.dumps((episode.key, self._steps, executed, self._success, self._last, self.get_state()))
 
-    def restore(self, blob: bytes) -> Observation:
+    def restore(self, blob: bytes, refund: bool = False) -> Observation:
         """Return to a snapshot of the same episode, of this or another attempt; the steps since then are undone.
+
+        Args:
+            blob: the snapshot.
+            refund: True if the steps that are undone now do not count towards the step limit.
 
         Returns:
             The last observation before the snapshot was taken, with the number of undone steps.
@@ -170,6 +174,8 @@ class Simulator(ABC):
             raise ValueError(f"a snapshot of {key} cannot be restored in {episode.key}: load that episode first")
         self.set_state(state)
         executed = max(executed, self._steps + self._undone)  # more than here if the snapshot is of another attempt
+        if refund:
+            self._refunded += max(executed - steps - self._undone, 0)
         self._undone = executed - steps
         self._steps, self._success = steps, success
         self._last = Observation(**{**vars(last), "undone": self._undone})
@@ -181,7 +187,7 @@ class Simulator(ABC):
         return self._episode
 
     def _done(self, episode: Episode) -> bool:
-        return self._success or self._steps + self._undone >= episode.step_limit
+        return self._success or self._steps + self._undone - self._refunded >= episode.step_limit
 
     def _observe(self, episode: Episode, request: Request) -> Observation:
         self._last = Observation(

@@ -47,11 +47,13 @@ class RolledBack:
         undone: control steps between the kept state and the state that was left; negative if the kept state is later,
             because an earlier rollback left it.
         value: value that the policy predicted for the actions that it did not execute; ``None`` if it predicts none.
+        refund: True if the undone steps do not count towards the step limit.
     """
 
     name: str
     undone: int
     value: float | None = None
+    refund: bool = False
 
 
 Event = ChunkExecuted | StateKept | RolledBack
@@ -84,6 +86,22 @@ class Trajectory:
         """Number of rollbacks."""
         return sum(isinstance(event, RolledBack) for event in self.events)
 
+    @cached_property
+    def undone_chunks(self) -> frozenset[int]:
+        """Numbers of the executed chunks that do not lead to the last state, because rollbacks undid them."""
+        path: list[int] = []
+        kept: dict[str, list[int]] = {}
+        number = 0
+        for event in self.events:
+            if isinstance(event, ChunkExecuted):
+                path.append(number)
+                number += 1
+            elif isinstance(event, StateKept):
+                kept[event.name] = list(path)
+            else:
+                path = list(kept.get(event.name, path))
+        return frozenset(range(number)) - frozenset(path)
+
     @property
     def values(self) -> tuple[float, ...]:
         """Predicted value of each executed chunk; empty if the policy predicts none."""
@@ -99,7 +117,7 @@ class Trajectory:
             elif isinstance(event, StateKept):
                 events.append(["keep", event.name])
             else:
-                events.append(["rollback", event.name, event.undone, event.value])
+                events.append(["rollback", event.name, event.undone, event.value, event.refund])
         file = io.BytesIO()
         np.savez(file, actions=self.actions, events=np.array(json.dumps(events)))
         return file.getvalue()
@@ -142,7 +160,7 @@ def _events(listed: list[list[object]], actions: NDArray[np.float32]) -> Iterabl
         elif kind == "keep":
             yield StateKept(str(values[0]))
         elif kind == "rollback":
-            yield RolledBack(str(values[0]), int(str(values[1])), _value(values[2:]))
+            yield RolledBack(str(values[0]), int(str(values[1])), _value(values[2:]), values[3:] == [True])
         else:
             raise ValueError(f"unknown event {kind!r}")
     if start != len(actions):

@@ -26,12 +26,14 @@ class RollbackSettings(BaseModel):
     Attributes:
         delta: difference from the peak below which a chunk is not executed; the paper's default.
         most: largest number of rollbacks in an episode; 0 to only record values.
+        refund: True if steps that are undone do not count towards the step limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     delta: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     most: int = Field(default=3, ge=0)
+    refund: bool = False
 
 
 @dataclass
@@ -84,5 +86,5 @@ class ValueGuide:
             return replace(chunk, value=value, keep=PEAK if self._settings.most else "")
         if value < episode.peak - self._settings.delta and episode.rollbacks < self._settings.most:
             episode.rollbacks += 1
-            return Rollback(PEAK, chunk.measured, value)
+            return Rollback(PEAK, chunk.measured, value, self._settings.refund)
         return replace(chunk, value=value)

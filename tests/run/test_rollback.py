@@ -67,7 +67,7 @@ def kinds(played: Attempt) -> list[tuple[Any, ...]]:
     return [
         ("chunk", len(event.actions))
         if isinstance(event, ChunkExecuted)
-        else tuple(value for value in vars(event).values() if value is not None)
+        else tuple(value for value in vars(event).values() if value not in (None, False))
         for event in played.trajectory.events
     ]
 
@@ -98,6 +98,18 @@ def test_undone_steps_count_towards_the_step_limit(toy: SimulatorProcess, limit:
     assert played.outcome is Outcome.FAILURE and played.error is None
     assert kinds(played)[-1] == ("chunk", last)
     assert (played.trajectory.steps, played.trajectory.undone) == (limit, 4)
+
+
+@pytest.mark.parametrize(("limit", "last"), [(12, 4), (10, 4), (9, 1)])
+def test_undone_steps_can_be_refunded(toy: SimulatorProcess, limit: int, last: int) -> None:
+    """The limit is then one of the steps that lead to the last state; the first wrong chunk does not count."""
+    answers: Answers = [push(4), push(4, -1.0, keep="a"), Rollback("a", refund=True), push(4, 0.5), push(4, 0.5)]
+    played, _ = attempt(toy, answers, replace(EPISODE, step_limit=limit))
+    assert played.outcome is Outcome.FAILURE and kinds(played)[-1] == ("chunk", min(last, limit - 8))
+    assert played.trajectory.steps - played.trajectory.undone == limit
+    request = Request(cameras=("front",))
+    wanted = {3: [min(last, limit - 8)]}
+    assert observe(EPISODE, toy, played.trajectory, request, wanted), "played again, the episode is as long"
 
 
 def test_a_state_can_be_returned_to_many_times_and_kept_anew(toy: SimulatorProcess) -> None:
@@ -215,6 +227,8 @@ def test_the_video_shows_the_mistake_and_the_return(runs: Path) -> None:
     folder = play_run("clumsy", video="all")
     shown = brightness(frames_of(folder.path / "videos/toy/00/000.mp4"), slice(8, 56))
     assert shown == [0, 2, 4, 2, 0, 6, 8, 10]
+    reds = [int(frame[1, :, 0].mean()) for frame in frames_of(folder.path / "videos/toy/00/000.mp4")]
+    assert [red > 180 for red in reds] == [False, False, False, True, True, False, False, False], "an orange border"
 
 
 @pytest.mark.parametrize("execute", [10, 3])

@@ -98,9 +98,9 @@ class SimulatorProcess:
         blob: bytes = self._call("snapshot", (), self.spec.deadlines.load)
         return blob
 
-    def restore(self, blob: bytes) -> Observation:
+    def restore(self, blob: bytes, refund: bool = False) -> Observation:
         """Call :meth:`wam_eval.simulator.Simulator.restore`."""
-        observation: Observation = self._call("restore", (blob,), self.spec.deadlines.load)
+        observation: Observation = self._call("restore", (blob, refund), self.spec.deadlines.load)
         return observation
 
     def fingerprint(self) -> dict[str, str]:

@@ -135,7 +135,7 @@ class Replay(Policy):
             if isinstance(event, StateKept):
                 keep = event.name
             elif isinstance(event, RolledBack):
-                yield Rollback(event.name)
+                yield Rollback(event.name, refund=event.refund)
             elif isinstance(event, ChunkExecuted):
                 for start in range(0, len(event.actions), self.spec.execute):
                     yield ActionChunk(event.actions[start : start + self.spec.execute], keep=keep)

@@ -18,13 +18,15 @@ from wam_eval.observation import Observation, Request, VideoRequest
 from wam_eval.trajectory import ChunkExecuted, RolledBack, StateKept, Trajectory
 
 STEPS_PER_FRAME = 2
+UNDONE = (230, 120, 0)
+"""Colour of the border of frames that a rollback undid."""
 _STEPS_PER_CALL = 20  # so that the frames of one answer fit into the shared memory
 
 
 def record_video(
     episode: Episode, simulator: SimulatorProcess, trajectory: Trajectory, camera: str, control_hz: float
 ) -> bytes:
-    """Play a trajectory again and record it in real time.
+    """Play a trajectory again and record it in real time. What a rollback undid has an orange border.
 
     Args:
         camera: name of the camera.
@@ -36,16 +38,19 @@ def record_video(
     first = simulator.load(episode, Request(cameras=(camera,)))
     frames = [first.images[camera]]
     kept: dict[str, bytes] = {}
+    chunk = 0
     for event in trajectory.events:
         if isinstance(event, StateKept):
             kept[event.name] = simulator.snapshot()
         elif isinstance(event, RolledBack):
-            simulator.restore(kept[event.name])
+            simulator.restore(kept[event.name], event.refund)
         else:
+            undone = chunk in trajectory.undone_chunks
+            chunk += 1
             for start in range(0, len(event.actions), _STEPS_PER_CALL):
                 actions = event.actions[start : start + _STEPS_PER_CALL]
                 progress, _ = simulator.step(actions, None, VideoRequest(camera, STEPS_PER_FRAME))
-                frames.extend(progress.frames)
+                frames.extend(map(_bordered, progress.frames) if undone else progress.frames)
     return encode(frames, control_hz / STEPS_PER_FRAME)
 
 
@@ -76,7 +81,7 @@ def observe(
         if isinstance(event, StateKept):
             kept[event.name] = simulator.snapshot()
         elif isinstance(event, RolledBack):
-            observation = simulator.restore(kept[event.name])
+            observation = simulator.restore(kept[event.name], event.refund)
         elif isinstance(event, ChunkExecuted):
             offsets = set(wanted.get(chunk, ()))
             if 0 in offsets and observation is not None:
@@ -93,6 +98,14 @@ def observe(
         if place not in seen:
             raise SimulatorError(f"played again, the episode ended before step {place[1]} of chunk {place[0]}")
     return seen
+
+
+def _bordered(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy of a frame (H, W, 3) with a border of :data:`UNDONE`."""
+    width = max(2, len(frame) // 48)
+    bordered = np.full_like(frame, UNDONE)
+    bordered[width:-width, width:-width] = frame[width:-width, width:-width]
+    return bordered
 
 
 def encode(frames: Sequence[NDArray[np.uint8]], fps: float) -> bytes:

@@ -138,8 +138,10 @@ def _play(
                 raise PolicyError(f"more than {MOST_ROLLBACKS} rollbacks in one episode")
             before = observation.undone
             with clock("simulate"):
-                observation = simulator.restore(kept[answer.to])
-            events.append(RolledBack(answer.to, observation.undone - before, value))
+                observation = simulator.restore(kept[answer.to], answer.refund)
+            undone = observation.undone - before
+            executed -= max(undone, 0) if answer.refund else 0
+            events.append(RolledBack(answer.to, undone, value, answer.refund))
             continue
         actions = executable(answer, spec)
         _measure(answer, measurements)

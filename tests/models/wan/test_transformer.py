@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.builders.models import first_frame_causal, model_inputs, random_model
+from tests.models.wan.diffusers_names import diffusers_state_dict
 from wam_eval.models.nn.transformer import layer
 from wam_eval.models.wan.transformer import Condition, WanVideoTransformer, video_rotation
 
@@ -57,31 +58,7 @@ def wan_of_diffusers(model: WanVideoTransformer) -> diffusers.WanTransformer3DMo
         ffn_dim=128,
         num_layers=2,
     )
-    names = (
-        ("text_embedding.0.", "condition_embedder.text_embedder.linear_1."),
-        ("text_embedding.2.", "condition_embedder.text_embedder.linear_2."),
-        ("time_embedding.0.", "condition_embedder.time_embedder.linear_1."),
-        ("time_embedding.2.", "condition_embedder.time_embedder.linear_2."),
-        ("time_projection.1.", "condition_embedder.time_proj."),
-        ("head.modulation", "scale_shift_table"),
-        ("head.head.", "proj_out."),
-        (".modulation", ".scale_shift_table"),
-        (".self_attn.", ".attn1."),
-        (".cross_attn.", ".attn2."),
-        (".q.", ".to_q."),
-        (".k.", ".to_k."),
-        (".v.", ".to_v."),
-        (".o.", ".to_out.0."),
-        (".norm3.", ".norm2."),
-        (".ffn.0.", ".ffn.net.0.proj."),
-        (".ffn.2.", ".ffn.net.2."),
-    )
-    renamed = {}
-    for name, tensor in model.state_dict().items():
-        for ours, diffusers_name in names:
-            name = name.replace(ours, diffusers_name)
-        renamed[name] = tensor
-    theirs.load_state_dict(renamed, strict=True)
+    theirs.load_state_dict(diffusers_state_dict(model), strict=True)
     return theirs.eval()
 
 

@@ -70,7 +70,7 @@ class Rotation(NamedTuple):
         return Rotation(self.cos.to(device), self.sin.to(device))
 
 
-def grid_rotation(shares: Sequence[int], sizes: Sequence[int]) -> Rotation:
+def grid_rotation(shares: Sequence[int], sizes: Sequence[int], spacing: float = 1.0) -> Rotation:
     """The rotary embedding (RoFormer, arXiv 2104.09864) of tokens on a grid, in double precision.
 
     Adjacent channels form a pair, and each axis of the grid rotates its share of the pairs by the token's position on
@@ -79,6 +79,7 @@ def grid_rotation(shares: Sequence[int], sizes: Sequence[int]) -> Rotation:
     Args:
         shares: channels of a head that belong to each axis.
         sizes: length of the grid on each axis; tokens are ordered with the last axis fastest.
+        spacing: distance of neighbours on the grid.
 
     Raises:
         ValueError: a share is odd, so that a pair would belong to two axes.
@@ -90,7 +91,7 @@ def grid_rotation(shares: Sequence[int], sizes: Sequence[int]) -> Rotation:
     parts = []
     for axis, (share, size) in enumerate(zip(shares, sizes, strict=True)):
         frequencies = 1.0 / THETA ** (torch.arange(0, share, 2, dtype=torch.float64) / share)
-        angles = torch.outer(torch.arange(size, dtype=torch.float64), frequencies)
+        angles = torch.outer(spacing * torch.arange(size, dtype=torch.float64), frequencies)
         shape = [1] * len(sizes) + [share // 2]
         shape[axis] = size
         parts.append(angles.view(shape).expand(*sizes, -1))
@@ -302,7 +303,7 @@ def joint(
 def continued(
     blocks: Sequence[Block],
     stream: Stream,
-    past: Sequence[KeyValue],
+    past: Sequence[KeyValue] | Sequence[None],
     run: Layer = layer,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -310,7 +311,7 @@ def continued(
 
     Args:
         blocks, stream: the stream.
-        past: keys and values of the prefilled stream, layer by layer.
+        past: keys and values of the prefilled stream, layer by layer; ``None`` for each layer if there is none.
         run: computes a layer.
         mask: as in :func:`layer`.
 
