@@ -1,4 +1,4 @@
-"""The transformer of Wan2.2 (arXiv 2503.20314), with parameters named as in Wan's own checkpoints."""
+"""The transformer of Wan2.1 and Wan2.2 (arXiv 2503.20314), with parameters named as in Wan's own checkpoints."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class WanSizes:
         text_dim: width of the text embeddings.
         time_dim: width of the sinusoidal embedding of time.
         eps: of all normalisations.
+        cross_norm: True if tokens are normalised before the cross-attention, as in Wan.
     """
 
     dim: int = 3072
@@ -34,6 +35,7 @@ class WanSizes:
     text_dim: int = 4096
     time_dim: int = 256
     eps: float = 1e-6
+    cross_norm: bool = True
 
 
 class Attention(nn.Module):
@@ -106,7 +108,7 @@ class WanBlock(nn.Module):
         self.cross_attn = Attention(sizes)
         self.norm1 = nn.LayerNorm(dim, eps=sizes.eps, elementwise_affine=False)
         self.norm2 = nn.LayerNorm(dim, eps=sizes.eps, elementwise_affine=False)
-        self.norm3 = nn.LayerNorm(dim, eps=sizes.eps)
+        self.norm3 = nn.LayerNorm(dim, eps=sizes.eps) if sizes.cross_norm else nn.Identity()
         self.ffn = nn.Sequential(
             nn.Linear(dim, sizes.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(sizes.ffn_dim, dim)
         )
@@ -166,30 +168,32 @@ class WanTransformer(nn.Module):
         return [block.cross_attn.keys_values(embedded) for block in self.layers]
 
     def time(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed timesteps (G,).
+        """Embed timesteps (G,). Their dtype is that of the sinusoid, which is then rounded to the model's.
 
         Returns:
             The embedding (1, G, dim), and its projection for the layers (1, G, 6, dim).
         """
-        embedded = self.time_embedding(sinusoid(self.sizes.time_dim, timesteps))
+        waves = sinusoid(self.sizes.time_dim, timesteps)
+        embedded = self.time_embedding(waves.to(self.layers[0].modulation.dtype))
         return embedded.unsqueeze(0), self.time_projection(embedded).unflatten(1, (6, -1)).unsqueeze(0)
 
 
 class WanVideoTransformer(WanTransformer):
-    """The transformer over video latents: WanModel of Wan2.2.
+    """The transformer over video latents: WanModel of Wan2.1 and Wan2.2.
 
     Args:
         sizes: sizes of the transformer.
-        channels: channels of the latents.
+        channels: channels of the input: those of the latents, and of a condition beside them if there is one.
         patch: latents along the height and along the width that form a token.
+        outputs: channels of the output, if there are fewer than in the input.
     """
 
-    def __init__(self, sizes: WanSizes, channels: int, patch: int) -> None:
+    def __init__(self, sizes: WanSizes, channels: int, patch: int, outputs: int | None = None) -> None:
         super().__init__(sizes)
         self.patch = patch
         shape = (1, patch, patch)
         self.patch_embedding = nn.Conv3d(channels, sizes.dim, kernel_size=shape, stride=shape)
-        self.head = VideoHead(sizes, channels, patch)
+        self.head = VideoHead(sizes, outputs or channels, patch)
 
     def tokens(self, latents: Tensor) -> Tensor:
         """Tokens (B, T * H/patch * W/patch, dim) of latents (B, C, T, H, W), frame by frame and row by row."""
