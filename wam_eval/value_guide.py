@@ -65,7 +65,7 @@ class ValueGuide:
 
     def rollbacks(self, key: str) -> int:
         """Rollbacks of an episode so far. A policy draws other noise for each number, or it would repeat its answer."""
-        return self._episodes[key].rollbacks
+        return self._episodes.setdefault(key, _Progress()).rollbacks
 
     def decide(self, key: str, chunk: ActionChunk, value: float) -> ActionChunk | Rollback:
         """The chunk with its value, or a rollback instead of it.
@@ -80,7 +80,7 @@ class ValueGuide:
         """
         if not math.isfinite(value):
             raise ValueError(f"the predicted value is {value}")
-        episode = self._episodes[key]
+        episode = self._episodes.setdefault(key, _Progress())
         if value >= episode.peak:
             episode.peak = value
             return replace(chunk, value=value, keep=PEAK if self._settings.most else "")

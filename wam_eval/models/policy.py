@@ -144,12 +144,12 @@ class ModelPolicy(Policy):
 
     @abstractmethod
     def _infer(
-        self, images: Tensor, texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
+        self, images: Sequence[Tensor], texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
     ) -> Inference:
         """Answer a batch.
 
         Args:
-            images: pictures (B, 3, H, W) in -1..1, in the model's dtype.
+            images: of :meth:`_preprocess`.
             texts: embedding of each prompt (n, text_dim), without padding, in the model's dtype.
             states: float32 (B, state_dim), normalised.
             seeds: seed of each row's noise.
@@ -220,7 +220,7 @@ class ModelPolicy(Policy):
         filled = self._batches.filled
         with watch("total"):
             with watch("preprocess"):
-                images = self._images(filled([self.view(one) for one in observations]))
+                images = self._preprocess(filled(observations))
                 # Copied, because kernels may add in another order if memory is aligned as numpy aligns it.
                 states = torch.tensor(np.stack(filled([self._state(one) for one in observations])), device=self._device)
             with watch("text"):
@@ -245,18 +245,23 @@ class ModelPolicy(Policy):
             return torch.randn(*shape, generator=generator).to(self._device)
 
         def infer(inputs: Sequence[Tensor]) -> list[Tensor]:
-            images, texts, states = inputs
+            *images, texts, states = inputs
             return self._infer(images, list(texts), states, [0] * rows, unwatched).tensors()
 
-        images = random(rows, 3, *self._robot.image_size).to(self._dtype)
+        images = self._preprocess([self.example(index) for index in range(rows)])
         texts = random(rows, 16, self._text_dim).to(self._dtype)
         with self._settings.threads_on(self._device):
-            return rows_alike(infer, [images, texts, random(rows, self._robot.model_state_dim)])
+            return rows_alike(infer, [*images, texts, random(rows, self._robot.model_state_dim)])
 
-    def _images(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Pictures (B, 3, H, W) in -1..1, scaled in the model's dtype as in the official implementations."""
-        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(self._device, self._dtype)
-        return images * (2.0 / 255.0) - 1.0
+    def _preprocess(self, observations: Sequence[Observation]) -> list[Tensor]:
+        """Images as the model receives them; the first dimension of each tensor is the batch.
+
+        By default these are the views, (B, 3, H, W) in -1..1, scaled in the model's dtype as in the official
+        implementations. Families add further images.
+        """
+        views = np.stack([self.view(one) for one in observations])
+        images = torch.from_numpy(views).permute(0, 3, 1, 2).to(self._device, self._dtype)
+        return [images * (2.0 / 255.0) - 1.0]
 
     def _state(self, observation: Observation) -> NDArray[np.float32]:
         return self._normaliser.normalise_state(self._robot.with_placeholders(observation.state))

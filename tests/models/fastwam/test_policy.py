@@ -144,7 +144,7 @@ def test_a_fixed_batch_of_one_row_has_the_numbers_of_the_official_shape(dtype: s
     observations = different(policy, 3)
     together = answer(policy, *observations)
     for one, found in zip(observations, together, strict=True):
-        images = policy._images([policy.view(one)])
+        (images,) = policy._preprocess([one])
         text = padded([policy._embedded(one.instruction)], LENGTH)[0]
         context = policy._sampler.model.context(text, torch.from_numpy(one.state)[None])
         expected = policy._sampler.sample(policy._vae.encode(images), context, [42]).actions[0, :10].numpy()

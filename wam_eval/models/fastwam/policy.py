@@ -157,11 +157,11 @@ class FastWAMPolicy(ModelPolicy):
         _ = self._sampler, self._vae
 
     def _infer(
-        self, images: Tensor, texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
+        self, images: Sequence[Tensor], texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
     ) -> FastWAMInference:
         with watch("text"), torch.inference_mode():
             context = self._sampler.model.context(padded(texts, LENGTH)[0], states)
-        (latents,) = self._encode([images], watch)
+        (latents,) = self._encode(images, watch)
         sample = self._sampler.sample(latents, context, seeds, watch)
         return FastWAMInference(sample.actions, sample.video, latents, context)
 

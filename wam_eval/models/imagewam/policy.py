@@ -182,19 +182,20 @@ class ImageWAMPolicy(ModelPolicy):
 
     @torch.inference_mode()
     def _infer(
-        self, images: Tensor, texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
+        self, images: Sequence[Tensor], texts: Sequence[Tensor], states: Tensor, seeds: Sequence[int], watch: Watch
     ) -> ImageWAMInference:
+        (views,) = images
         accelerated = self._settings.accelerate != "none"
         with watch("vae"):
-            reference = self._editing.encode(images, seeds)
+            reference = self._editing.encode(views, seeds)
         with watch("text"):
-            text, lengths = self._editing.condition(texts, images, fixed=accelerated)
+            text, lengths = self._editing.condition(texts, views, fixed=accelerated)
         inputs = Inputs(
             text,
             torch.tensor(lengths, device=text.device),
             states.to(self._dtype),
             reference,
-            grid_of(images.shape[2:], self._editing),
+            grid_of(views.shape[2:], self._editing),
             cut=lengths[0] if len(lengths) == 1 and not accelerated else None,
         )
         return ImageWAMInference(self._sampler.sample(inputs, seeds, watch), inputs, lengths)
