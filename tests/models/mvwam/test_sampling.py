@@ -26,7 +26,7 @@ from wam_eval.models.mvwam.model import MVWAM, MVWAMConfig, camera_positions, vi
 from wam_eval.models.mvwam.sampling import Inputs, Mode, Sample, Sampler, Target, action_velocity
 from wam_eval.models.nn.acceleration import Accelerator
 from wam_eval.models.nn.transformer import grid_rotation, layer
-from wam_eval.models.stages import unwatched
+from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, shapes_only, unwatched
 from wam_eval.models.wan.transformer import Condition, video_rotation
 
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -261,6 +261,20 @@ def test_stages_are_watched(model: MVWAM) -> None:
     for mode in MODES:
         Sampler(model, 1, mode).sample(tiny_inputs(), [1], watch)
     assert stages == ["prefill", "denoise", "prefill", "actions", "prefill", "video", "actions"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_operations_are_counted_without_weights(mode: Mode) -> None:
+    """Every step has the same number."""
+    model, inputs, counter = tiny_model(device="meta"), tiny_inputs(), FlopCounter()
+
+    def run(steps: int, watch: Watch) -> None:
+        Sampler(model, steps, mode).sample(inputs, [0], watch)
+
+    with shapes_only():
+        run(4, counter)
+        assert flops_of_steps(run, 4) == counter.flops
+    assert min(counter.flops.values()) > 0
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -32,7 +32,10 @@ Mode = Literal["joint", "action_only", "video_first"]
 
 - ``joint``: video, actions and value are denoised in the same steps; the paper's.
 - ``action_only``: there is no video.
-- ``video_first``: the video is denoised first, in steps of its own; actions and value then attend to the clean video.
+- ``video_first``: the video is denoised first, in steps of its own; actions and value then attend to the clean video,
+  at time 0.
+
+The public code has all three; the time of the clean video is our choice.
 """
 Target = Literal["x0", "noise", "velocity"]
 """Prediction target of a network: the clean sample, the noise, or ``noise - clean`` (appendix E, table 6)."""
@@ -354,16 +357,14 @@ class Sampler:
         """
         if tokens not in self._masks:
             config = self.model.config
-            with torch.device("cpu"):
-                mask = joint_mask(config, tokens)
-            count = config.frames * tokens
-            parts = mask[:count, :count], mask[count:]
-            video, acting = (None if part.all() else part.to(self.model.device) for part in parts)
+            mask, count = joint_mask(config, tokens).to(self.model.device), config.frames * tokens
+            video = mask[:count, :count] if config.frame_causal else None
+            acting = mask[count:] if config.frame_causal or config.value else None
             self._masks[tokens] = video, acting
         return self._masks[tokens]
 
     def _timestep(self, timestep: int) -> Tensor:
-        return torch.tensor([float(timestep)], device=self.model.device)
+        return torch.full((1,), float(timestep), device=self.model.device)
 
 
 def action_velocity(target: Target, predicted: Tensor, noisy: Tensor, initial: Tensor, time: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Wan2.2's text encoder (umT5-XXL) and video VAE: loaded from files, or of random weights."""
+"""Wan's text encoder (umT5-XXL) and Wan2.2's video VAE: loaded from files, or of random weights."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT
 
 from wam_eval.errors import UserError
 from wam_eval.models.autoencoder import pixels
-from wam_eval.models.files import Rules, content_digest, files_digest, renamed
+from wam_eval.models.files import ModelFiles, Rules, content_digest, files_digest, renamed
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan.files import TEXT_ENCODER_RULES, VAE_RULES, WAN, text_encoder_config, vae_config
 from wam_eval.models.weights import config_of, load_file_weights, random_weights, read_tensor_file
 from wam_eval.places import portable_folder
 
 LENGTH = 128
-"""Tokens of a prompt with its end token; a longer prompt is cut off."""
+"""Tokens of a prompt with its end token in Fast-WAM; a longer prompt is cut off."""
 TEXT_SIZES = {
     "full": {"vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10_240, "num_layers": 24, "num_heads": 64},
     "tiny": {"vocab_size": 259, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
@@ -97,12 +97,16 @@ class WanTextEncoder:
 
     Attributes:
         model: the encoder.
-        digest: identifies weights, tokenizer and dtype.
+        digest: identifies weights, tokenizer, dtype and length.
+        length: tokens of a prompt with its end token; a longer prompt is cut off.
     """
 
-    def __init__(self, model: UMT5EncoderModel, tokenizer: PreTrainedTokenizerBase, digest: str) -> None:
+    def __init__(
+        self, model: UMT5EncoderModel, tokenizer: PreTrainedTokenizerBase, digest: str, length: int = LENGTH
+    ) -> None:
         self.model = model
         self.digest = digest
+        self.length = length
         self._tokenizer = tokenizer
 
     @torch.no_grad()
@@ -114,13 +118,13 @@ class WanTextEncoder:
 
         Returns:
             For each prompt (n, text_dim) in the model's dtype, on the CPU. n is the number of its tokens without
-            padding, at most 128.
+            padding.
         """
         tokens = self._tokenizer(
             [cleaned(prompt) for prompt in prompts],
             padding="max_length",
             truncation=True,
-            max_length=LENGTH,
+            max_length=self.length,
             return_tensors="pt",
         ).to(self.model.device)
         embedded = self.model(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state.cpu()
@@ -134,39 +138,57 @@ def cleaned(prompt: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def text_encoder_digest(folder: Path, dtype: torch.dtype) -> str:
+def text_encoder_digest(folder: Path, dtype: torch.dtype, wan: ModelFiles = WAN, length: int = LENGTH) -> str:
     """SHA-256 of everything that determines the embeddings, without loading the encoder.
 
     The weight files are sampled (:func:`wam_eval.models.files.files_digest`), the tokenizer's files are read
     completely.
 
+    Args:
+        folder, dtype, wan, length: as of :func:`load_text_encoder`.
+
     Raises:
         UserError: a file is missing.
     """
-    weights = files_digest(WAN.weights(folder, "text_encoder"))
-    tokenizer = sorted(path for path in WAN.tokenizer(folder).iterdir() if path.is_file())
-    return content_digest(f"{dtype} {weights}\n", tokenizer)
+    weights = files_digest(wan.weights(folder, "text_encoder"))
+    tokenizer = sorted(path for path in wan.tokenizer(folder).iterdir() if path.is_file())
+    other_length = "" if length == LENGTH else f" {length}"
+    return content_digest(f"{dtype} {weights}{other_length}\n", tokenizer)
 
 
-def load_text_encoder(folder: Path, dtype: torch.dtype, device: torch.device | str) -> WanTextEncoder:
+def load_text_encoder(
+    folder: Path, dtype: torch.dtype, device: torch.device | str, wan: ModelFiles = WAN, length: int = LENGTH
+) -> WanTextEncoder:
     """Load text encoder and tokenizer from a folder of Wan's files.
+
+    Args:
+        folder: the folder.
+        dtype, device: of the encoder.
+        wan: describes the files.
+        length: tokens of a prompt with its end token.
 
     Raises:
         UserError: a file is missing, damaged, or belongs to another model.
     """
-    files = WAN.weights(folder, "text_encoder")
+    title = f"{wan.name}'s text encoder"
+    files = wan.weights(folder, "text_encoder")
     tensors = _read_weights(files, TEXT_ENCODER_RULES)
-    config = config_of(text_encoder_config, tensors, files[0], "Wan2.2's text encoder")
+    config = config_of(text_encoder_config, tensors, files[0], title)
     with torch.device("meta"):
         # The eager attention rounds as the original implementation does.
         model = UMT5EncoderModel(UMT5Config(**config, attn_implementation="eager"))
-    load_file_weights(model, tensors, files[0], "Wan2.2's text encoder", dtype, device)
+    load_file_weights(model, tensors, files[0], title, dtype, device)
     model.set_input_embeddings(model.shared)  # the second name of the shared embedding
-    return WanTextEncoder(model, WAN.load_tokenizer(folder), text_encoder_digest(folder, dtype))
+    digest = text_encoder_digest(folder, dtype, wan, length)
+    return WanTextEncoder(model, wan.load_tokenizer(folder), digest, length)
 
 
 def random_text_encoder(
-    size: str, seed: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    size: str,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    length: int = LENGTH,
 ) -> WanTextEncoder:
     """A text encoder with random weights and bytes as tokens, for tests and measurements without downloads.
 
@@ -174,13 +196,15 @@ def random_text_encoder(
         size: ``full``, or ``tiny`` with embeddings of width 32.
         seed: of the weights.
         dtype, device: of the encoder.
+        length: tokens of a prompt with its end token.
     """
     tokenizer = ByT5Tokenizer(extra_ids=0)
     with torch.device("meta"):
         model = UMT5EncoderModel(UMT5Config(**TEXT_SIZES[size], attn_implementation="eager"))
     random_weights(model, seed, dtype, device)
     model.set_input_embeddings(model.shared)  # the second name of the shared embedding
-    return WanTextEncoder(model, tokenizer, hashlib.sha256(f"random {size} {seed} {dtype}".encode()).hexdigest())
+    digest = hashlib.sha256(f"random {size} {seed} {dtype}".encode()).hexdigest()
+    return WanTextEncoder(model, tokenizer, digest, length)
 
 
 class ChannelNorm(nn.Module):
@@ -294,5 +318,5 @@ def _tensors(file: Path) -> Mapping[str, Tensor]:
         # Training code may wrap the tensors in a dictionary.
         content = next((content[key] for key in ("model_state", "state_dict", "module") if key in content), content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{file} contains objects other than tensors, so it is not one of Wan2.2's files")
+        raise UserError(f"{file} contains objects other than tensors, so it is not one of Wan's files")
     return content

@@ -1,4 +1,4 @@
-"""Files of Wan2.2's VAE, text encoder and tokenizer, and the names of the tensors in them."""
+"""Files of Wan's VAE, text encoder and tokenizer, and the names of the tensors in them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ WAN = ModelFiles(
         "Wan-AI/Wan2.1-T2V-1.3B",
     ),
 )
+
+WAN21 = ModelFiles(
+    name="Wan2.1",
+    setting="wan",
+    variable="WAM_EVAL_WAN21",
+    repository="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+    parts={"vae": (), "text_encoder": (), "tokenizer": ()},
+)
+"""Wan2.1 in the layout of diffusers. Its text encoder is that of Wan2.2, its VAE is another."""
 
 VAE_RULES: Rules = (
     (r"^conv1\.", "quant_conv."),
