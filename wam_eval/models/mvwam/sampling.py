@@ -1,15 +1,15 @@
 """Sampling of actions, value and video with MV-WAM (arXiv 2606.21088, sections 3.1 and 4.1, and appendix E).
 
-No video token attends to actions or value. In each step the video expert therefore runs first, and its keys and values
-of each layer then serve the action-value expert; this equals one pass over all tokens with the mask of
-:mod:`wam_eval.models.mvwam.mask`.
+No video token attends to actions or value. Each layer of the video expert therefore runs first, and its keys and values
+then serve the same layer of the action-value expert. This equals one pass over all tokens with the mask of
+:mod:`wam_eval.models.mvwam.mask`, and lets the video, which has most tokens, do without a mask.
 
 Noisy samples and their sums are float32, or float64 if the model is. The networks compute in the model's dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
@@ -25,7 +25,7 @@ from wam_eval.models.nn.attention import AttentionRecorder
 from wam_eval.models.nn.flow import TRAIN_TIMESTEPS
 from wam_eval.models.nn.transformer import KeyValue, Layer, Rotation, Stream, continued, grid_rotation
 from wam_eval.models.stages import Watch, unwatched
-from wam_eval.models.wan.transformer import Condition, video_rotation
+from wam_eval.models.wan.transformer import Condition, WanBlock, video_rotation
 
 Mode = Literal["joint", "action_only", "video_first"]
 """Inference:
@@ -88,6 +88,7 @@ class _Video(NamedTuple):
 
     condition: Tensor
     text: Sequence[KeyValue]
+    grid: torch.Size
     rotation: Rotation
     mask: Tensor | None
 
@@ -98,6 +99,39 @@ class _Acting(NamedTuple):
     state: Tensor
     masks: Tensor
     contexts: Sequence[KeyValue]
+    mask: Tensor | None
+
+
+class _VideoPass:
+    """A pass of the video expert that computes a layer when its keys and values are asked for.
+
+    Only one layer's are then in memory. A pass can be iterated over once.
+
+    Args:
+        layers, conditions: of the expert.
+        tokens: before the first layer.
+        mask: the attention mask.
+        run: computes a layer.
+
+    Attributes:
+        tokens: after the last layer that was computed.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[WanBlock],
+        conditions: Sequence[Condition],
+        tokens: Tensor,
+        mask: Tensor | None,
+        run: Layer,
+    ) -> None:
+        self.tokens = tokens
+        self._layers, self._conditions, self._mask, self._run = layers, conditions, mask, run
+
+    def __iter__(self) -> Iterator[KeyValue]:
+        for layer, condition in zip(self._layers, self._conditions, strict=True):
+            (self.tokens,), own = self._run((layer,), (self.tokens,), (condition,), None, self._mask)
+            yield own
 
 
 class Sampler:
@@ -204,29 +238,31 @@ class Sampler:
     def _sample_jointly(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         *acting, samples, first_frame, noise = inputs
         with watch("prefill"):
-            given, video = self._prefill_actions(*acting), self._prefill_video(acting[0], first_frame)
+            video = self._prefill_video(acting[0], first_frame)
+            given = self._prefill_actions(acting, video.grid)
         with watch("denoise"):
             solver, initial = UniPC(noise), samples
-            for index in range(len(self._video_steps)):
-                clean, past = self._clean_video(solver.sample, index, video)
-                samples = self._action_step(samples, initial, index, given, past, run)
-                solver.step(self._video_steps[index], clean)
+            for index, step in enumerate(self._video_steps):
+                passed = self._pass_video(solver.sample, self._video_embedded[index][1], video)
+                samples = self._action_step(samples, initial, index, given, passed, run)
+                solver.step(step, self._clean_video(solver.sample, index, passed, video))
             return [samples, solver.sample]
 
     def _sample_without_video(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         *acting, samples = inputs
         with watch("prefill"):
-            given = self._prefill_actions(*acting)
+            given = self._prefill_actions(acting, None)
         with watch("actions"):
             return [self._denoise_actions(samples, given, [None] * self.model.config.action.layers, run)]
 
     def _sample_after_video(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         *acting, samples, first_frame, noise = inputs
         with watch("prefill"):
-            given, video = self._prefill_actions(*acting), self._prefill_video(acting[0], first_frame)
+            video = self._prefill_video(acting[0], first_frame)
+            given = self._prefill_actions(acting, video.grid)
         with watch("video"):
             clean = self._denoise_video(noise, video)
-            _, past = self._pass_video(clean, self._clean_embedded[1], video)
+            past = list(self._pass_video(clean, self._clean_embedded[1], video))
         with watch("actions"):
             return [self._denoise_actions(samples, given, past, run), clean]
 
@@ -235,13 +271,16 @@ class Sampler:
         with watch("video"):
             return [self._denoise_video(noise, self._prefill_video(text, first_frame))]
 
-    def _prefill_actions(self, text: Tensor, visual: Tensor, state: Tensor, masks: Tensor) -> _Acting:
+    def _prefill_actions(self, inputs: Sequence[Tensor], video: torch.Size | None) -> _Acting:
+        """Inputs of the action-value expert, given the grid of the video's tokens if there is a video."""
+        text, visual, state, masks = inputs
         cameras = visual.shape[1]
         if cameras not in self._positions:
             positions = camera_positions(cameras, self.model.config.action.dim)
             self._positions[cameras] = positions.to(self.model.device, self.model.dtype)
         contexts = self.model.action.contexts(text, visual, self._positions[cameras])
-        return _Acting(state.unsqueeze(1), masks, contexts)
+        _, mask = self._masks_for(video[1:].numel() if video else 0)
+        return _Acting(state.unsqueeze(1), masks, contexts, mask)
 
     def _prefill_video(self, text: Tensor, first_frame: Tensor) -> _Video:
         grid = self._grid(first_frame)
@@ -249,40 +288,36 @@ class Sampler:
             rotation = video_rotation(self.model.config.video.head_dim, *grid)
             self._rotations[grid] = rotation.to(self.model.device)
         condition = video_condition(first_frame, self.model.config.frames)
-        mask, _ = self._masks_for(grid[1] * grid[2])
-        return _Video(condition, self.model.video.text(text), self._rotations[grid], mask)
+        mask, _ = self._masks_for(grid[1:].numel())
+        return _Video(condition, self.model.video.text(text), grid, self._rotations[grid], mask)
 
     def _denoise_video(self, noise: Tensor, video: _Video) -> Tensor:
         solver = UniPC(noise)
         for index, step in enumerate(self._video_steps):
-            solver.step(step, self._clean_video(solver.sample, index, video)[0])
+            passed = self._pass_video(solver.sample, self._video_embedded[index][1], video)
+            for _ in passed:
+                pass  # Nothing else attends to the video.
+            solver.step(step, self._clean_video(solver.sample, index, passed, video))
         return solver.sample
 
-    def _clean_video(self, noisy: Tensor, index: int, video: _Video) -> tuple[Tensor, list[KeyValue]]:
-        """The clean video that is predicted in a step, and the keys and values of all layers."""
-        embedded, time = self._video_embedded[index]
-        x, past = self._pass_video(noisy, time, video)
-        grid = torch.Size((noisy.shape[2], *(side // self.model.config.patch for side in noisy.shape[3:])))
-        predicted = self.model.video.head(x, embedded, grid).to(self._precision)
+    def _pass_video(self, noisy: Tensor, time: Tensor, video: _Video) -> _VideoPass:
+        expert = self.model.video
+        conditions = [Condition(time, video.rotation, text) for text in video.text]
+        tokens = expert.tokens(torch.cat([noisy.to(self.model.dtype), video.condition], dim=1))
+        return _VideoPass(expert.layers, conditions, tokens, video.mask, self._run_video)
+
+    def _clean_video(self, noisy: Tensor, index: int, passed: _VideoPass, video: _Video) -> Tensor:
+        """The clean video that a finished pass predicts."""
+        embedded, _ = self._video_embedded[index]
+        predicted = self.model.video.head(passed.tokens, embedded, video.grid).to(self._precision)
         sigma = self._video_steps[index].sigma
         if self._video_target == "x0":
-            return predicted, past
+            return predicted
         if self._video_target == "noise":
             predicted = (predicted - noisy) / max(1.0 - sigma, LEAST_DENOMINATOR)
-        return noisy - sigma * predicted, past
+        return noisy - sigma * predicted
 
-    def _pass_video(self, noisy: Tensor, time: Tensor, video: _Video) -> tuple[Tensor, list[KeyValue]]:
-        """Tokens after the last layer of the video expert, and keys and values of all layers."""
-        expert, past = self.model.video, []
-        x = expert.tokens(torch.cat([noisy.to(self.model.dtype), video.condition], dim=1))
-        for layer, text in zip(expert.layers, video.text, strict=True):
-            (x,), own = self._run_video((layer,), (x,), (Condition(time, video.rotation, text),), None, video.mask)
-            past.append(own)
-        return x, past
-
-    def _denoise_actions(
-        self, samples: Tensor, given: _Acting, past: Sequence[KeyValue] | Sequence[None], run: Layer
-    ) -> Tensor:
+    def _denoise_actions(self, samples: Tensor, given: _Acting, past: Iterable[KeyValue | None], run: Layer) -> Tensor:
         initial = samples
         for index in range(len(self._action_times)):
             samples = self._action_step(samples, initial, index, given, past, run)
@@ -294,17 +329,15 @@ class Sampler:
         initial: Tensor,
         index: int,
         given: _Acting,
-        past: Sequence[KeyValue] | Sequence[None],
+        past: Iterable[KeyValue | None],
         run: Layer,
     ) -> Tensor:
-        """An Euler step of actions and value (B, T, channels), which attend to the video's keys and values."""
+        """An Euler step of actions and value (B, T, channels), which attend to keys and values of the video."""
         expert = self.model.action
         embedded, time = self._action_embedded[index]
         noisy = torch.cat([samples.to(self.model.dtype), given.masks], dim=2)
         conditions = [Condition(time, self._action_rotation, context) for context in given.contexts]
-        tokens = 0 if past[0] is None else past[0].key.shape[1] // self.model.config.frames
-        _, mask = self._masks_for(tokens)
-        x = continued(expert.layers, Stream(expert.tokens(given.state, noisy), conditions), past, run, mask)
+        x = continued(expert.layers, Stream(expert.tokens(given.state, noisy), conditions), past, run, given.mask)
         predicted = expert.predictions(x, embedded).to(self._precision)
         velocity = action_velocity(self._action_target, predicted, samples, initial, self._action_times[index])
         return samples - velocity / len(self._action_times)

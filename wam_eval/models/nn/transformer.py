@@ -8,7 +8,7 @@ to it. The layers themselves are :class:`Block` objects of a model family.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -303,7 +303,7 @@ def joint(
 def continued(
     blocks: Sequence[Block],
     stream: Stream,
-    past: Sequence[KeyValue] | Sequence[None],
+    past: Iterable[KeyValue | None],
     run: Layer = layer,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -311,7 +311,8 @@ def continued(
 
     Args:
         blocks, stream: the stream.
-        past: keys and values of the prefilled stream, layer by layer; ``None`` for each layer if there is none.
+        past: keys and values of the prefilled stream, layer by layer; ``None`` for each layer if there is none. They
+            may be computed while they are iterated over.
         run: computes a layer.
         mask: as in :func:`layer`.
 
