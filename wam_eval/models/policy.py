@@ -228,12 +228,13 @@ class ModelPolicy(Policy):
             seeds = filled([self._noise_seed(one.key) for one in observations])
             inference = self._infer(images, texts, states, seeds, watch)
             with watch("postprocess"):
-                actions = self._robot.commands(self._normaliser.denormalise_action(inference.actions.numpy()))
+                actions = self._commands(inference.actions.numpy())
         return [
             ActionChunk(
                 actions[row, : self.spec.execute],
                 imagined=self._imagined(row, inference, seeds[row], watch) if one.imagine else None,
                 attention=self._attention(row, inference, seeds[row]) if one.attention else None,
+                value=self._value(row, inference),
             )
             for row, one in enumerate(observations)
         ]
@@ -248,10 +249,11 @@ class ModelPolicy(Policy):
             *images, texts, states = inputs
             return self._infer(images, list(texts), states, [0] * rows, unwatched).tensors()
 
-        images = self._preprocess([self.example(index) for index in range(rows)])
+        examples = [self.example(index) for index in range(rows)]
+        images, states = self._preprocess(examples), torch.tensor(np.stack([self._state(one) for one in examples]))
         texts = random(rows, 16, self._text_dim).to(self._dtype)
         with self._settings.threads_on(self._device):
-            return rows_alike(infer, [*images, texts, random(rows, self._robot.model_state_dim)])
+            return rows_alike(infer, [*images, texts, states.to(self._device)])
 
     def _preprocess(self, observations: Sequence[Observation]) -> list[Tensor]:
         """Images as the model receives them; the first dimension of each tensor is the batch.
@@ -262,6 +264,15 @@ class ModelPolicy(Policy):
         views = np.stack([self.view(one) for one in observations])
         images = torch.from_numpy(views).permute(0, 3, 1, 2).to(self._device, self._dtype)
         return [images * (2.0 / 255.0) - 1.0]
+
+    def _commands(self, actions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Commands of the benchmark (B, horizon, d) for normalised actions of the model."""
+        return self._robot.commands(self._normaliser.denormalise_action(actions))
+
+    def _value(self, row: int, inference: Any) -> float | None:
+        """Predicted value of one row of an :class:`Inference`; ``None`` for a family that predicts none."""
+        del row, inference
+        return None
 
     def _state(self, observation: Observation) -> NDArray[np.float32]:
         return self._normaliser.normalise_state(self._robot.with_placeholders(observation.state))

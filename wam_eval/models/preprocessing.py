@@ -8,7 +8,7 @@ in the order of the training code, so that results equal its results bit for bit
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +65,7 @@ class Robot:
     crop: bool
     state_dim: int
     action_dim: int
-    normalisation: Literal["min_max", "z_score"]
+    normalisation: Literal["min_max", "z_score", "quantile"]
     replan: int
     signed_gripper: bool
     placeholders: tuple[int, ...] = ()
@@ -209,18 +209,14 @@ class Normaliser:
         Raises:
             UserError: the file is missing or damaged, or belongs to another robot.
         """
-        content = _read_json(path)
+        lengths = {other.name: (other.model_state_dim, other.model_action_dim) for other in robots}
         scalings = {}
-        for group, length in (("state", robot.model_state_dim), ("action", robot.model_action_dim)):
-            owners = {
-                other.model_state_dim if group == "state" else other.model_action_dim: other.name for other in robots
-            }
-            first, second = ("min", "max") if robot.normalisation == "min_max" else ("mean", "std")
-            one, two = (_vector(content, path, group, f"global_{name}", length, owners) for name in (first, second))
-            if robot.normalisation == "min_max":
+        if robot.normalisation == "min_max":
+            for group, one, two in read_statistics(path, ("min", "max"), robot.name, lengths):
                 _refuse(path, group, "global_max is less than global_min", two < one)
                 scalings[group] = Scaling.min_max(one, two)
-            else:
+        else:
+            for group, one, two in read_statistics(path, ("mean", "std"), robot.name, lengths):
                 _refuse(path, group, "global_std is negative", two < 0)
                 scalings[group] = Scaling.z_score(one, two)
         return cls(**scalings)
@@ -232,6 +228,31 @@ class Normaliser:
     def denormalise_action(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map normalised actions, float32 (..., d), back to the units of the training data, without a clamp."""
         return (action - self.action.offset) / self.action.scale
+
+
+def read_statistics(
+    path: Path, names: tuple[str, str], robot: str, lengths: Mapping[str, tuple[int, int]]
+) -> Iterator[tuple[str, Vector, Vector]]:
+    """Read two vectors of states, and two of actions, from a ``dataset_stats.json`` as training writes it.
+
+    Args:
+        path: the file.
+        names: of the statistics, such as ``min`` and ``max``.
+        robot: robot of the policy.
+        lengths: robot -> numbers of a state and of an action, to name the robot that a file of another size belongs to.
+
+    Returns:
+        ``state`` or ``action``, and its two vectors, float32 (d,) and finite.
+
+    Raises:
+        UserError: the file is missing or damaged, or belongs to another robot.
+    """
+    content = _read_json(path)
+    for place, group in enumerate(("state", "action")):
+        owners = {both[place]: name for name, both in lengths.items()}
+        length = lengths[robot][place]
+        one, two = (_vector(content, path, group, f"global_{name}", length, owners) for name in names)
+        yield group, one, two
 
 
 def find_statistics(checkpoint: Path) -> Path:
