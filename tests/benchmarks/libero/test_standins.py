@@ -17,10 +17,14 @@ from wam_eval.benchmarks.libero import standins
 from wam_eval.benchmarks.libero.package import import_envs
 
 CONTENT = {
-    "xml": "28ed24ddc092aefa13f26f31a7fcdaf67628f3c9ed6e25bfdacf9a3f20ad263b",
-    "png": "f644f346088f3115b489badb0956425cc1efebf0699f02a8e4b40b52a48a10fa",
+    "xml": {
+        "28ed24ddc092aefa13f26f31a7fcdaf67628f3c9ed6e25bfdacf9a3f20ad263b",
+        "ab62c8723ea3830b86adee3f7acdce0ff527560b899918a6504dfea55bdea11f",
+    },
+    "png": {"f644f346088f3115b489badb0956425cc1efebf0699f02a8e4b40b52a48a10fa"},
 }
-"""SHA-256 over names and contents of the XML files, and over names and pixels of the textures, of this version."""
+"""SHA-256 over names and contents of the XML files, and over names and pixels of the textures, of this version. The last
+digits of sines and roots in the XML differ between processors with AVX-512 (first) and without it."""
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 TASKS = [
@@ -172,5 +176,6 @@ def test_the_content_belongs_to_the_version(tree: Path) -> None:
     for path in sorted(path for path in tree.rglob("*.*") if path.is_file()):
         content = np.asarray(Image.open(path)).tobytes() if path.suffix == ".png" else path.read_bytes()
         digests[path.suffix[1:]].update(str(path.relative_to(tree)).encode() + b"\0" + content)
-    assert {suffix: digest.hexdigest() for suffix, digest in digests.items()} == CONTENT
+    for suffix, digest in digests.items():
+        assert digest.hexdigest() in CONTENT[suffix], suffix
     assert standins.VERSION == "f6089c2bb9c3af56"
