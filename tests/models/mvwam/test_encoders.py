@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import SiglipImageProcessorPil
 
+from tests.models.imagewam.test_sampling import OnOneDevice
 from wam_eval.errors import UserError
 from wam_eval.models.mvwam.encoders import (
     LENGTH,
@@ -141,6 +142,15 @@ def test_faults_of_a_towers_file_are_named(tmp_path: Path, tower: ImageTower) ->
         SIGLIP2.find(str(tmp_path))
 
 
+def test_a_graph_can_hold_the_encoders() -> None:
+    tower, vae = random_tower("tiny", 0, device="meta"), random_vae("tiny", 0, device="meta")
+    images, noise = torch.empty(2, 3, 32, 48, device="meta"), torch.empty(2, 16, 1, 4, 6, device="meta")
+    seen = pictures().to("meta")
+    with OnOneDevice():
+        assert tower.encode(seen).shape == (2, 3, 9, 48)
+        assert vae.encode(images, noise).shape == (2, 16, 1, 4, 6)
+
+
 # Wan2.1's VAE
 
 
@@ -250,6 +260,7 @@ def test_encoders_come_from_two_folders(tmp_path: Path, tower: ImageTower, monke
     assert encoders.vae().decode(torch.zeros(1, 16, 1, 4, 6)).shape == (1, 1, 32, 48, 3)
     random = MVWAMEncoders(None, None, "tiny", F32, CPU).prompt_cache()
     assert torch.equal(encoders.prompt_cache().tokens("open the drawer"), random.tokens("open the drawer"))
+    assert encoders.prompt_cache().embedding("open the drawer").shape == (512, 32)
     before = encoders.image_digest()
     assert len(before.split()) == 2 and before == encoders.image_digest()
     save_tower(siglip2, published_tower(random_tower("tiny", seed=1)))

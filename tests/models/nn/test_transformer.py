@@ -216,6 +216,12 @@ def test_frequencies_fall_from_one_radian_per_position() -> None:
     assert angles[-1] == pytest.approx(10_000 ** (-126 / 128))
 
 
+def test_positions_may_be_closer_than_one() -> None:
+    quarter, whole = grid_rotation((24,), (9,), 0.25), grid_rotation((24,), (3,))
+    assert torch.equal(quarter.cos[::4], whole.cos) and torch.equal(quarter.sin[::4], whole.sin)
+    assert torch.atan2(quarter.sin, quarter.cos)[1, 0, 0] == pytest.approx(0.25)
+
+
 def test_rotations_are_in_double_precision_and_results_are_not() -> None:
     assert grid_rotation((24,), (5,)).cos.dtype == torch.float64
     x = tokens(0, 5, 1, 24).bfloat16()

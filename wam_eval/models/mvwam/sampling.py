@@ -243,7 +243,7 @@ class Sampler:
         with watch("denoise"):
             solver, initial = UniPC(noise), samples
             for index, step in enumerate(self._video_steps):
-                passed = self._pass_video(solver.sample, self._video_embedded[index][1], video)
+                passed = self._pass_video(solver.sample, self._video_embedded[index][1], video, run)
                 samples = self._action_step(samples, initial, index, given, passed, run)
                 solver.step(step, self._clean_video(solver.sample, index, passed, video))
             return [samples, solver.sample]
@@ -262,7 +262,7 @@ class Sampler:
             given = self._prefill_actions(acting, video.grid)
         with watch("video"):
             clean = self._denoise_video(noise, video)
-            past = list(self._pass_video(clean, self._clean_embedded[1], video))
+            past = list(self._pass_video(clean, self._clean_embedded[1], video, self._run_video))
         with watch("actions"):
             return [self._denoise_actions(samples, given, past, run), clean]
 
@@ -294,17 +294,17 @@ class Sampler:
     def _denoise_video(self, noise: Tensor, video: _Video) -> Tensor:
         solver = UniPC(noise)
         for index, step in enumerate(self._video_steps):
-            passed = self._pass_video(solver.sample, self._video_embedded[index][1], video)
+            passed = self._pass_video(solver.sample, self._video_embedded[index][1], video, self._run_video)
             for _ in passed:
                 pass  # Nothing else attends to the video.
             solver.step(step, self._clean_video(solver.sample, index, passed, video))
         return solver.sample
 
-    def _pass_video(self, noisy: Tensor, time: Tensor, video: _Video) -> _VideoPass:
+    def _pass_video(self, noisy: Tensor, time: Tensor, video: _Video, run: Layer) -> _VideoPass:
         expert = self.model.video
         conditions = [Condition(time, video.rotation, text) for text in video.text]
         tokens = expert.tokens(torch.cat([noisy.to(self.model.dtype), video.condition], dim=1))
-        return _VideoPass(expert.layers, conditions, tokens, video.mask, self._run_video)
+        return _VideoPass(expert.layers, conditions, tokens, video.mask, run)
 
     def _clean_video(self, noisy: Tensor, index: int, passed: _VideoPass, video: _Video) -> Tensor:
         """The clean video that a finished pass predicts."""
