@@ -18,6 +18,10 @@ from wam_eval.models.fastwam.checkpoint import ROBOTS as FASTWAM_ROBOTS
 from wam_eval.models.fastwam.model import FastWAM, FastWAMConfig, Variant
 from wam_eval.models.imagewam import policy as imagewam
 from wam_eval.models.imagewam.checkpoint import ROBOTS as IMAGEWAM_ROBOTS
+from wam_eval.models.mvwam import encoders as mvwam_encoders
+from wam_eval.models.mvwam import policy as mvwam
+from wam_eval.models.mvwam.checkpoint import body_of
+from wam_eval.models.mvwam.sampling import Mode
 from wam_eval.models.wan.encoders import random_vae
 from wam_eval.report.formats import markdown_table
 
@@ -27,6 +31,10 @@ CONTEXT = {"flux2-4b": 512, "flux2-9b": 512, "omnigen2": 128, "ovis-u1": 128}
 """Backbone -> tokens of a prompt with its padding, as in the policies for LIBERO and RoboTwin."""
 BASELINE = "Fast-WAM-IDM"
 """Model that imagines a video before it acts, with which ImageWAM's paper compares."""
+MVWAM_STEPS = 5
+"""Denoising steps of MV-WAM."""
+MODES: tuple[Mode, ...] = ("joint", "action_only")
+"""Inferences of MV-WAM."""
 META = torch.device("meta")
 
 
@@ -60,6 +68,8 @@ def counts() -> Iterator[Count]:
     for name in ("libero", "robotwin"):
         for backbone, context in CONTEXT.items():
             yield count_imagewam(backbone, name, context)
+    for mode in MODES:
+        yield count_mvwam(mode)
 
 
 def count_imagewam(backbone: str, robot_name: str, context: int) -> Count:
@@ -73,11 +83,28 @@ def count_imagewam(backbone: str, robot_name: str, context: int) -> Count:
     return Count(f"ImageWAM {backbone}", robot_name, flops, imagewam.parameters_by_component(network, editing))
 
 
+def count_mvwam(mode: Mode) -> Count:
+    """MV-WAM on RoboTwin, with its own number of steps."""
+    body = body_of("robotwin", "full")
+    with META:
+        model = mvwam.MVWAM(mvwam.MVWAMConfig.of_size("full")).to(torch.bfloat16)
+    vae, tower = (
+        mvwam_encoders.random_vae("full", 0, torch.bfloat16, META),
+        mvwam_encoders.random_tower("full", 0, torch.bfloat16, META),
+    )
+    size = body.robot.image_size
+    flops = mvwam.stage_flops(model, vae, tower, size, len(body.cameras), mode, MVWAM_STEPS)
+    title = f"MV-WAM {mode.replace('_', ' ')}, {MVWAM_STEPS} steps"
+    return Count(title, "robotwin", flops, mvwam.parameters_by_component(model, vae, tower))
+
+
 def main() -> None:
     """Print the tables."""
     found = list(counts())
     reference = {one.robot: sum(one.flops.values()) for one in found if one.model == BASELINE}
-    print(f"TFLOPs of one chunk with {STEPS} denoising steps; last column: those of {BASELINE} divided by it\n")
+    print(
+        f"TFLOPs of one chunk with {STEPS} denoising steps where no other number is named; last column: those of {BASELINE} divided by it\n"
+    )
     stages = tuple(dict.fromkeys(stage for one in found for stage in one.flops))
     rows = []
     for one in found:
@@ -87,8 +114,8 @@ def main() -> None:
         rows.append([one.robot, one.model, *cells, f"{total / 1e12:.2f}", f"{reference[one.robot] / total:.1f}"])
     headings = ["robot", "model", *stages, "TFLOPs", "less"]
     print("\n".join(markdown_table(headings, rows, "ll" + "r" * (len(headings) - 2))))
-    print("\nParameters, for LIBERO\n")
-    mine = [one for one in found if one.robot == "libero"]
+    print("\nParameters, for LIBERO; of MV-WAM for RoboTwin, which are the same\n")
+    mine = [one for one in found if one.robot == "libero" or one.model.startswith("MV-WAM joint")]
     components = tuple(dict.fromkeys(name for one in mine for name in one.parameters))
     rows = [
         [name, *(f"{one.parameters[name]:,}" if name in one.parameters else "–" for one in mine)] for name in components

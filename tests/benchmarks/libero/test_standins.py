@@ -23,8 +23,9 @@ CONTENT = {
     },
     "png": {"f644f346088f3115b489badb0956425cc1efebf0699f02a8e4b40b52a48a10fa"},
 }
-"""SHA-256 over names and contents of the XML files, and over names and pixels of the textures, of this version. The last
-digits of sines and roots in the XML differ between processors with AVX-512 (first) and without it."""
+"""SHA-256 over names and contents of the XML files, and over names and pixels of the textures, of this version.
+
+The last digits of sines and roots in the XML differ between processors with AVX-512 (first) and without it."""
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 TASKS = [
