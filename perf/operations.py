@@ -102,9 +102,7 @@ def main() -> None:
     """Print the tables."""
     found = list(counts())
     reference = {one.robot: sum(one.flops.values()) for one in found if one.model == BASELINE}
-    print(
-        f"TFLOPs of one chunk with {STEPS} denoising steps where no other number is named; last column: those of {BASELINE} divided by it\n"
-    )
+    print(f"TFLOPs of one chunk with {STEPS} denoising steps, or as named; less: {BASELINE} divided by it\n")
     stages = tuple(dict.fromkeys(stage for one in found for stage in one.flops))
     rows = []
     for one in found:
