@@ -129,5 +129,6 @@ def test_rollback_helps_a_policy_that_errs_and_knows_its_value(runs: Path) -> No
     play("wavering", tasks="0,1", episodes=20, name="without", settings={"rollback": {"most": 0}})
     compared = compare(["with_rollback", "without"])
     (row,) = [row for row in compared.rows if row.level == "overall"]
+    assert [note.partition(":")[0] for note in compared.notes] == ["with_rollback"]
     assert row.verdict.value == "better" and row.difference is not None and row.difference > 0.15
     assert sum(record.rollbacks for record in records("with_rollback").values()) > 20

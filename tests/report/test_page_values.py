@@ -28,7 +28,12 @@ def test_a_course_has_the_steps_as_they_were_executed() -> None:
 def test_the_page_shows_values_and_rollbacks(runs: Path, tmp_path: Path) -> None:
     folder = play("wavering", tasks="0,1", episodes=10)
     part = section(write_report(["test"], tmp_path).read_text(encoding="utf-8"), "values")
-    assert "AUROC" in part and part.count("<svg") == 2 and "not executed: rollback" in part
+    assert (
+        "AUROC by task" in part
+        and "toy 01</td>" in part
+        and part.count("<svg") == 2
+        and "not executed: rollback" in part
+    )
     found = values([read_run("test")], ["mine"])
     assert found is not None and len(found.courses) == EPISODES_SHOWN
     assert found.courses[0].rejected and found.rows[0].values.rollbacks > 0

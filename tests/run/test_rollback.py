@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from wam_eval.episode import Episode, Outcome
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import ActionChunk, Observation, Request, Rollback
 from wam_eval.policy import PolicySpec
+from wam_eval.run.dispatch import RETRIED
 from wam_eval.run.playback import observe, record_video
 from wam_eval.run.replay_episode import replay_episode
 from wam_eval.run.rollout import MOST_ROLLBACKS, Attempt, play
@@ -206,6 +209,22 @@ def test_the_ledger_counts_rollbacks_and_undone_steps(runs: Path) -> None:
     assert records()["toy/00/000"].measured == {"chunks": 4.0, "think": 0.5, "value": 0.25}
     trajectory = read_trajectory(folder.trajectory_file("toy/00/000"))
     assert (trajectory.steps, trajectory.rollbacks, trajectory.undone) == (14, 1, 4)
+
+
+def test_a_simulator_that_dies_while_it_restores_is_no_failure_of_the_policy(tmp_path: Path) -> None:
+    """The outcome is one that the runner repeats."""
+    with SimulatorProcess(SimulatorSpec("tests.toy.simulator:ToySimulator"), tmp_path / "log") as process:
+
+        def act(observation: Observation) -> ActionChunk | Rollback:
+            if observation.step == 0:
+                return push(4, keep="a")
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            return Rollback("a")
+
+        played = play(EPISODE, process, SPEC, act)
+    assert played.outcome is Outcome.SIMULATOR_ERROR and played.outcome in RETRIED
+    assert "died in 'restore'" in str(played.error)
 
 
 def test_the_ledger_of_impossible_rollbacks(runs: Path) -> None:

@@ -246,7 +246,7 @@ class Comparison:
         candidate: its name.
         rows: ordered by other entry, benchmark and level.
         accepted: names of fields in which the protocols differ and are allowed to, as the caller gave them.
-        notes: a sentence for each name that accepts no difference.
+        notes: a sentence for each name that accepts no difference, and for each run with rollbacks.
         warnings: about the actions of the runs, with the name of the run.
     """
 
@@ -303,6 +303,8 @@ def compare(entries: Sequence[Entry], accept: Sequence[str] = ()) -> Comparison:
         else:
             rows += _compare_printed(candidate, other)
     warnings = tuple(f"{run.name}: {text}" for run in runs for text in action_warnings(action_data(run)))
+    returned = ((run.name, run.about_rollbacks(list(run.counted["key"]))) for run in runs)
+    notes += tuple(f"{name}: {text}" for name, text in returned if text)
     return Comparison(candidate.name, tuple(_judged(rows)), accepted, notes, warnings)
 
 

@@ -48,6 +48,9 @@ def stages_of(bench: Bench) -> Table:
     table.add_row("total", *(_latency(timing.total) for timing in timings), style="bold")
     table.add_row("first call", *(decimal(timing.first_ms, 1) for timing in timings))
     table.add_row("chunks per second", *(decimal(timing.chunks_per_second, 1) for timing in timings))
+    if execute := bench.settings.get("execute"):
+        per_second = [f"{decimal(execute * timing.chunks_per_second, 1)}" for timing in timings]
+        table.add_row("executed actions per second", *per_second)
     table.add_row("peak memory, GB", *(f"{timing.memory_gb:.2f}" for timing in timings))
     return table
 
@@ -59,6 +62,13 @@ def _notes(bench: Bench) -> list[str]:
         notes.append(f"Parameters: {sum(bench.parameters.values()):,} ({parts}).")
     if bench.flops is not None:
         notes.append(f"{decimal(bench.flops / 1e12, 2)} TFLOPs per chunk.")
+    if "execute" in bench.settings:
+        notes += [
+            f"Printed: {number.printed_as} {number.value:g} actions per second on {number.condition} "
+            f"({number.paper}, {number.table})."
+            for number in read_published().numbers
+            if number.metric == "actions_per_second"
+        ]
     for variant in bench.variants:
         notes.append(
             f"{variant.name.capitalize()}: loaded in {variant.load_s:.1f} s, prepared in {variant.prepare_s:.1f} s, "

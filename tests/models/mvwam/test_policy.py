@@ -246,6 +246,19 @@ def test_every_card_has_valid_settings(name: str) -> None:
         assert settings.robot in BODIES  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", CARDS)
+def test_every_ablation_plays_at_tiny_size(name: str) -> None:
+    card = config.load_policy(name)
+    (benchmark, *_) = card.benchmarks
+    arguments = policy_arguments(card, "model.safetensors" if card.checkpoint else None, (benchmark,))
+    arguments = {**arguments, "checkpoint": None, "random_weights": True, "size": "tiny", "device": "cpu"}
+    policy = MVWAMPolicy.create(**arguments)
+    example = policy.example(0)
+    policy.prepare([example.instruction])
+    answer = chunk(policy, example)
+    assert answer.actions.shape[0] == 8 and (answer.value is None) == name.endswith("no-value")
+
+
 # Whole episodes
 
 LIMIT = 48
