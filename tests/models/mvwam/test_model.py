@@ -20,6 +20,11 @@ from wam_eval.models.stages import parameter_count
 from wam_eval.models.wan.transformer import Condition, WanVideoTransformer, video_rotation
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
 def full_model(value: bool) -> MVWAM:
     """The paper's model without memory for its weights."""
     with torch.device("meta"):
