@@ -337,7 +337,7 @@ def test_all_10030_tasks(libero_plus_data: Path) -> None:
     read_manifest.cache_clear()
     start = time.process_time()
     manifest = read_manifest(libero_plus_data)
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 3.0, "CPU seconds; about one on a slow processor"
     assert manifest.official
     tasks = [task for suite in manifest.suites.values() for task in suite]
     assert len(tasks) == 10030 and sum(bool(task.needs) for task in tasks) == 3047
