@@ -63,11 +63,13 @@ class WanEncoders:
         source: folder of Wan's files (:data:`wam_eval.models.wan.files.WAN`), or the size (``full`` or ``tiny``)
             of encoders with random weights.
         dtype, device: of both.
+        length: tokens of a prompt with its end token; a longer prompt is cut off.
     """
 
     source: Path | str
     dtype: torch.dtype
     device: torch.device
+    length: int = LENGTH
 
     def vae(self) -> VideoVAE:
         """Load the VAE. Raises :class:`UserError` if its file is damaged."""
@@ -84,12 +86,11 @@ class WanEncoders:
     def prompt_cache(self) -> PromptCache:
         """A cache of prompt embeddings, which loads the text encoder only if a prompt is new."""
         if isinstance(self.source, str):
-            open_random = partial(random_text_encoder, self.source, 0, self.dtype, self.device)
-            return PromptCache(open_random, f"random {self.source}", None, LENGTH)
-        open_encoder = partial(load_text_encoder, self.source, self.dtype, self.device)
-        return PromptCache(
-            open_encoder, text_encoder_digest(self.source, self.dtype), portable_folder("prompts"), LENGTH
-        )
+            open_random = partial(random_text_encoder, self.source, 0, self.dtype, self.device, self.length)
+            return PromptCache(open_random, f"random {self.source}", None, self.length)
+        open_encoder = partial(load_text_encoder, self.source, self.dtype, self.device, WAN, self.length)
+        digest = text_encoder_digest(self.source, self.dtype, WAN, self.length)
+        return PromptCache(open_encoder, digest, portable_folder("prompts"), self.length)
 
 
 class WanTextEncoder:
@@ -258,7 +259,20 @@ class VideoVAE:
         Returns:
             uint8 (B, 1 + 4 (T - 1), 16 h, 16 w, 3) RGB, rounded down.
         """
-        return pixels(self.model.decode(latents / self._scale + self._mean).sample)
+        return pixels(self.decoded(latents))
+
+    @torch.no_grad()
+    def decoded(self, latents: Tensor) -> Tensor:
+        """Frames of latents as tensors, for a model that sees them.
+
+        Args:
+            latents: as of :meth:`decode`.
+
+        Returns:
+            (B, 3, 1 + 4 (T - 1), 16 h, 16 w) in about -1..1, in the model's dtype and on its device.
+        """
+        frames: Tensor = self.model.decode(latents / self._scale + self._mean).sample
+        return frames
 
 
 def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str) -> VideoVAE:
