@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import get_args
 
 import pytest
@@ -78,7 +79,7 @@ def video_of_diffusers(model: HarmoWAM, inputs: Inputs, seed: int, steps: int) -
     future, (first, text) = noise_of(seed)[1], (inputs.first_frame, inputs.text)
     sigmas = [5 * (1 - step / steps) / (1 + 4 * (1 - step / steps)) for step in range(steps + 1)]
     with torch.no_grad():
-        for sigma, following in zip(sigmas, sigmas[1:], strict=False):
+        for sigma, following in pairwise(sigmas):
             times = torch.tensor([[0.0] * 6 + [1000 * sigma] * 18])
             velocity = theirs(torch.cat([first, future], dim=2), times, text, return_dict=False)[0]
             future = future + velocity[:, :, 1:] * (following - sigma)
@@ -189,6 +190,12 @@ def test_answers_equal_references_in_float64(
                 assert (found.reactive[row, step - 1] - action).abs().max() < 1e-5
     assert torch.equal(found.actions, combined("hard", found.score, found.predictive, found.reactive))
     assert torch.equal(found.score, model.gate(inputs.visual).float())
+
+
+@pytest.mark.parametrize("steps", [1, 3, 10, 50])
+def test_timesteps_are_those_of_the_scheduler(steps: int) -> None:
+    sampler = tiny_sampler(tiny_model(device="meta"), action_steps=steps)
+    assert sampler._action_timesteps == sampler._scheduler.timesteps.tolist()
 
 
 @pytest.mark.parametrize("mode", MODES)
