@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pytest
 
@@ -18,7 +19,7 @@ from wam_eval.models.mvwam.model import camera_positions
 
 def written_out_noise(
     config: HarmoWAMConfig,
-    weights: dict[str, Tensor],
+    weights: Mapping[str, Tensor],
     inputs: tuple[Tensor, Tensor, Tensor],
     actions: Tensor,
     state: Tensor | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 pytest.importorskip("torch")
@@ -24,7 +26,7 @@ def gelu(x: Tensor) -> Tensor:
     return x * 0.5 * (1 + torch.erf(x / 2**0.5))
 
 
-def written_out(weights: dict[str, Tensor], tokens: Tensor, grids: tuple[tuple[int, int], ...]) -> Tensor:
+def written_out(weights: Mapping[str, Tensor], tokens: Tensor, grids: tuple[tuple[int, int], ...]) -> Tensor:
     """The decoder of one frame (S, 32), with explicit sums in place of convolutions and pooling."""
 
     def linear(name: str, x: Tensor) -> Tensor:

@@ -216,7 +216,7 @@ def test_the_gate_chooses_for_each_row(model: HarmoWAM) -> None:
     chosen = tiny_model()
     with torch.no_grad():
         scores = chosen.gate(inputs.visual)
-        chosen.gate.head.bias -= torch.logit(scores).mean()
+        chosen.gate.head.bias.sub_(torch.logit(scores).mean())
     sample = tiny_sampler(chosen).sample(inputs, [1, 2])
     acting, resting = int(sample.score.argmax()), int(sample.score.argmin())
     assert sample.score[resting] < 0.5 < sample.score[acting]

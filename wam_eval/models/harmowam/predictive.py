@@ -49,9 +49,9 @@ class PredictiveExpert(WanTransformer):
         words = self.text_embedding(text)
         seen = (self.visual_projector(visual) + positions).flatten(1, 2)
         ahead = self.feature_projector(self.feature_norm(features))
-        contexts = (words, seen, ahead)
+        contexts = [words, seen, ahead]
         if self._conditioning == "joined":
-            contexts = (torch.cat(contexts, dim=1),)
+            contexts = [torch.cat(contexts, dim=1)]
         return [
             layer.cross_attn.keys_values(contexts[index % len(contexts)]) for index, layer in enumerate(self.layers)
         ]

@@ -153,7 +153,9 @@ class Sampler:
         shape = torch.Size((first.shape[1], self.model.config.frames - 1, *first.shape[3:]))
         noise, future = (torch.cat(rows) for rows in zip(*(self._drawn(seed, shape) for seed in seeds), strict=True))
         video, features = self._imagine([first, text, future], watch)
-        predictive = reactive = frames = None
+        predictive: Tensor | None = None
+        reactive: Tensor | None = None
+        frames: Tensor | None = None
         if self.mode != "reactive":
             states = [] if inputs.state is None else [self._converted(inputs.state)]
             (predictive,) = self._predict([text, visual, features[:, 0], noise, *states], watch)
@@ -171,7 +173,8 @@ class Sampler:
     def _denoise_video(self, inputs: Sequence[Tensor], watch: Watch, *, run: Layer) -> list[Tensor]:
         """The video (B, C, T, h, w), and its features (B, T, tokens of a frame, world.dim)."""
         first, text, future = inputs
-        world, features = self.model.world, None
+        world = self.model.world
+        features: Tensor | None = None
         with watch("world model"):
             words = world.text(text)
             grid = torch.Size((self.model.config.frames, *world.grid(first)[1:]))
