@@ -25,7 +25,7 @@ from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.stages import Stopwatch, Watch, unwatched
 from wam_eval.models.weights import DTYPES, find_device
 from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
-from wam_eval.policy import Acceleration, Policy
+from wam_eval.policy import Acceleration, NotSupported, Policy
 
 PER_EPISODE = "episode"
 """Value of ``seed`` for different noise in each episode."""
@@ -160,9 +160,17 @@ class ModelPolicy(Policy):
     def _imagined(self, row: int, inference: Any, seed: int, watch: Watch) -> ImaginedFrames:
         """Frames that the model imagines for one row of an :class:`Inference` of its own, computed alone."""
 
-    @abstractmethod
     def _attention(self, row: int, inference: Any, seed: int) -> NDArray[np.float32]:
-        """Attention (h, w) of the actions to the view, for one row of an :class:`Inference`, computed alone."""
+        """Attention (h, w) of the actions to the view, for one row of an :class:`Inference`, computed alone.
+
+        Families whose specification says that they show it implement it.
+        """
+        raise NotSupported(f"{type(self).__name__} does not show its attention")
+
+    def _measured(self, row: int, inference: Any) -> Mapping[str, float]:
+        """Further measurements of one row of an :class:`Inference`; none by default."""
+        del row, inference
+        return {}
 
     # ------------------------------------------------------------------ shared
 
@@ -202,7 +210,7 @@ class ModelPolicy(Policy):
             answers = [answer for group in groups for answer in self._answer(group, watch)]
         measured = {f"ms_{stage}": spent for stage, spent in watch.milliseconds.items()}
         measured["batch"] = float(len(observations))
-        return [replace(answer, measured=measured) for answer in answers]
+        return [replace(answer, measured={**measured, **answer.measured}) for answer in answers]
 
     def view(self, observation: Observation) -> NDArray[np.uint8]:
         """The picture composed of the cameras, which the model receives."""
@@ -232,6 +240,7 @@ class ModelPolicy(Policy):
         return [
             ActionChunk(
                 actions[row, : self.spec.execute],
+                self._measured(row, inference),
                 imagined=self._imagined(row, inference, seeds[row], watch) if one.imagine else None,
                 attention=self._attention(row, inference, seeds[row]) if one.attention else None,
                 value=self._value(row, inference),
