@@ -199,7 +199,7 @@ def test_faulty_extensions_and_variants_are_errors(
         (config.load_suite, "LIBERO-Goal", "did you mean libero_goal"),
         (config.load_suite, "libero_long", "did you mean libero_10"),
         (config.load_policy, "exprt", "did you mean expert"),
-        (config.load_policy, "zzz", "known: .*expert.*random"),
+        (config.load_policy, "zzz", r"known: expert, fastwam-libero, .* in all\)"),
         (config.load_benchmark_config, "robotvin", "unknown benchmark 'robotvin': did you mean robotwin"),
     ],
 )
