@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +89,10 @@ class Robot:
     def image_size(self) -> tuple[int, int]:
         """Height and width of the picture in pixels."""
         return sum(row[0].height for row in self.rows), sum(tile.width for tile in self.rows[0])
+
+    def with_square_picture(self, side: int) -> Robot:
+        """The same robot with a picture of its first camera alone, ``side`` pixels high and wide, for a tiny model."""
+        return replace(self, rows=((Tile(self.cameras[0], side, side),),))
 
     def compose(self, images: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Compose the picture from the cameras' images.

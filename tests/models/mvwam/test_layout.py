@@ -1,4 +1,4 @@
-"""RDT's layout: places of the facts, mappings by name, and quantile normalisation."""
+"""RDT's layout: places of the facts, and mappings by name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from wam_eval.models.mvwam.layout import (
     LIBERO_ARM,
     PLACES,
     WIDTH,
-    Quantiles,
-    Vector,
     gathered,
     libero_state,
     spread,
 )
 
-NUMBERS = st.floats(-100, 100, width=32)
 DISTINCT = [name for name in PLACES if name.startswith(("left_", "right_", "base_")) and "gripper_open" not in name]
 """One name for each place."""
 
@@ -109,66 +106,3 @@ def test_numbers_return_whatever_the_order_of_their_names(order: list[str], coun
 def test_names_that_do_not_fit_are_refused(names: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         spread(np.zeros(2, np.float32), names)
-
-
-# Quantiles
-
-
-@st.composite
-def quantiles(draw: st.DrawFn) -> Quantiles:
-    pairs = draw(st.lists(st.tuples(NUMBERS, NUMBERS).map(sorted), min_size=1, max_size=5))
-    low, high = np.array(pairs, np.float32).T
-    return Quantiles(low, high)
-
-
-def inside(given: Quantiles, seed: int) -> Vector:
-    """Vectors (10, n) between the quantiles."""
-    shares = np.random.default_rng(seed).random((10, len(given.low)))
-    return (given.low + shares * (given.high - given.low)).astype(np.float32)
-
-
-@given(quantiles(), st.integers(0, 2**32 - 1))
-def test_numbers_between_the_quantiles_return(given: Quantiles, seed: int) -> None:
-    vector = inside(given, seed)
-    normalised = given.normalise(vector)
-    assert normalised.dtype == np.float32 and (np.abs(normalised) <= 1).all()
-    largest = np.maximum(np.abs(given.low), np.abs(given.high))
-    assert (np.abs(given.denormalise(normalised) - vector) <= 1e-6 * largest + 1e-30).all()
-
-
-@given(quantiles())
-def test_quantiles_become_minus_one_and_one(given: Quantiles) -> None:
-    varying = given.high > given.low
-    assert np.array_equal(given.normalise(given.low), np.where(varying, -1, 0))
-    assert np.array_equal(given.normalise(given.high), np.where(varying, 1, 0))
-
-
-@given(quantiles(), st.floats(1, 100, width=32))
-def test_numbers_beyond_the_quantiles_are_clipped(given: Quantiles, beyond: float) -> None:
-    assert np.array_equal(given.normalise(given.high + np.float32(beyond)), given.normalise(given.high))
-    assert np.array_equal(given.normalise(given.low - np.float32(beyond)), given.normalise(given.low))
-
-
-def test_a_constant_number_becomes_zero_and_returns_as_the_constant() -> None:
-    constant = Quantiles(np.array([3.0], np.float32), np.array([3.0], np.float32))
-    assert constant.normalise(np.array([5.0], np.float32)).tolist() == [0]
-    assert constant.denormalise(np.array([0.7], np.float32)).tolist() == [3]
-
-
-def test_predictions_are_not_clipped() -> None:
-    unit = Quantiles(np.array([0.0], np.float32), np.array([1.0], np.float32))
-    assert unit.denormalise(np.array([1.5], np.float32)).tolist() == [1.25]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "message"),
-    [
-        ([0, 2], [1, 1], "2.0 and 1.0 at index 1"),
-        ([np.nan], [1], "nan and 1.0 at index 0"),
-        ([0], [np.inf], "0.0 and inf at index 0"),
-        ([0], [1, 2], r"shapes \(1,\) and \(2,\)"),
-    ],
-)
-def test_impossible_quantiles_are_refused(low: list[float], high: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Quantiles(np.array(low, np.float32), np.array(high, np.float32))

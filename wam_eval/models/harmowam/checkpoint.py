@@ -12,14 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from wam_eval.errors import UserError
+from wam_eval.models import quantiles
 from wam_eval.models.harmowam.config import Size
 from wam_eval.models.harmowam.model import HarmoWAM
-from wam_eval.models.mvwam.checkpoint import QUANTILES
-from wam_eval.models.mvwam.layout import Quantiles
-from wam_eval.models.preprocessing import Robot, Tile, read_statistics
+from wam_eval.models.preprocessing import Robot, Tile
+from wam_eval.models.quantiles import Quantiles
 from wam_eval.models.weights import Checkpoint, Layout, check_layout, layout_of, read_checkpoint, recognise, shapes_of
 
 PROMPT = "{task}"
@@ -87,8 +84,7 @@ def body_of(name: str, size: Size) -> Body:
     body = BODIES[name]
     if size == "full":
         return body
-    (camera,) = body.robot.cameras
-    return replace(body, robot=replace(body.robot, rows=((Tile(camera, TINY_SIDE, TINY_SIDE),),)))
+    return replace(body, robot=body.robot.with_square_picture(TINY_SIDE))
 
 
 def open_checkpoint(path: Path, empty: HarmoWAM) -> Checkpoint:
@@ -113,27 +109,11 @@ def _explained(found: Layout, expected: Layout) -> str:
 
 
 def read_quantiles(path: Path, name: str) -> tuple[Quantiles, Quantiles]:
-    """Quantiles of states and of actions, from ``global_q01`` and ``global_q99`` of a ``dataset_stats.json``.
-
-    Args:
-        path: the file.
-        name: name of the robot.
+    """Quantiles of states and of actions of a robot of :data:`BODIES`.
 
     Raises:
-        UserError: the file is missing or damaged, or belongs to another robot.
+        UserError: as of :func:`wam_eval.models.quantiles.read_quantiles`.
     """
-    lengths = {other: (body.robot.state_dim, body.robot.action_dim) for other, body in BODIES.items()}
-    found = {}
-    for group, low, high in read_statistics(path, QUANTILES, name, lengths):
-        try:
-            found[group] = Quantiles(low, high)
-        except ValueError as error:
-            raise UserError(f"{path}: {group}: {error}. Compute the statistics again") from error
-    return found["state"], found["action"]
-
-
-def no_quantiles(robot: Robot) -> tuple[Quantiles, Quantiles]:
-    """Quantiles for a model with random weights, which has no training data: -1 and 1, so that nothing is scaled."""
-    lengths = robot.state_dim, robot.action_dim
-    state, action = (Quantiles(-np.ones(n, np.float32), np.ones(n, np.float32)) for n in lengths)
-    return state, action
+    return quantiles.read_quantiles(
+        path, name, {other: (body.robot.state_dim, body.robot.action_dim) for other, body in BODIES.items()}
+    )

@@ -22,18 +22,19 @@ from torch import Tensor
 from wam_eval.benchmark import Check
 from wam_eval.errors import UserError
 from wam_eval.models.autoencoder import pixels
-from wam_eval.models.harmowam.checkpoint import PROMPT, body_of, no_quantiles, open_checkpoint, read_quantiles
+from wam_eval.models.harmowam.checkpoint import PROMPT, body_of, open_checkpoint, read_quantiles
 from wam_eval.models.harmowam.config import Conditioning, HarmoWAMConfig, Size
 from wam_eval.models.harmowam.encoders import LENGTH, FrameEncoder, HarmoWAMEncoders
 from wam_eval.models.harmowam.files import DINOV2
 from wam_eval.models.harmowam.gate import THRESHOLD, GateMode
 from wam_eval.models.harmowam.model import HarmoWAM
 from wam_eval.models.harmowam.sampling import Inputs, Sample, Sampler
-from wam_eval.models.mvwam.encoders import ImageTower, square_picture
+from wam_eval.models.mvwam.encoders import ImageTower, camera_pictures
 from wam_eval.models.mvwam.files import SIGLIP2
 from wam_eval.models.nn.acceleration import Accelerator
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings, padded
 from wam_eval.models.preprocessing import find_statistics
+from wam_eval.models.quantiles import Quantiles
 from wam_eval.models.stages import Watch, parameter_count
 from wam_eval.models.wan.encoders import VideoVAE
 from wam_eval.models.wan.files import WAN
@@ -132,7 +133,8 @@ class HarmoWAMPolicy(ModelPolicy):
         self._text_dim = config.predictive.text_dim
         self._opened: Checkpoint | None = None
         if settings.random_weights:
-            self._state_quantiles, self._action_quantiles = no_quantiles(robot)
+            lengths = robot.state_dim, robot.action_dim
+            self._state_quantiles, self._action_quantiles = map(Quantiles.identity, lengths)
         elif settings.checkpoint is None:
             raise UserError("HarmoWAM needs a checkpoint (CKPT=…), or the setting `random_weights: true`")
         else:
@@ -198,14 +200,8 @@ class HarmoWAMPolicy(ModelPolicy):
 
     def _preprocess(self, observations: Sequence[Observation]) -> list[Tensor]:
         """The first frame of the video, and the cameras' pictures for SigLIP, uint8 (B, cameras, side, side, 3)."""
-        height, width = self._robot.image_size
-        pictures = np.stack(
-            [
-                [square_picture(one.images[camera], height, width, self._tower.side) for camera in self._body.cameras]
-                for one in observations
-            ]
-        )
-        return [*super()._preprocess(observations), torch.from_numpy(pictures).to(self._device)]
+        pictures = camera_pictures(observations, self._body.cameras, self._robot.image_size, self._tower.side)
+        return [*super()._preprocess(observations), pictures.to(self._device)]
 
     @torch.inference_mode()
     def _infer(

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from wam_eval.errors import UserError
-from wam_eval.models.mvwam.layout import ALOHA_AGILEX, LIBERO_ARM, Quantiles, RobotLayout
+from wam_eval.models import quantiles
+from wam_eval.models.mvwam.layout import ALOHA_AGILEX, LIBERO_ARM, RobotLayout
 from wam_eval.models.mvwam.model import MVWAM, Size
-from wam_eval.models.preprocessing import Robot, Tile, read_statistics
+from wam_eval.models.preprocessing import Robot, Tile
+from wam_eval.models.quantiles import Quantiles
 from wam_eval.models.weights import (
     Checkpoint,
     Layout,
@@ -29,9 +28,6 @@ from wam_eval.models.weights import (
 
 PROMPT = "{task}"
 """The text in which the model receives an instruction; the paper states no other."""
-
-QUANTILES = ("q01", "q99")
-"""Statistics with which states and actions are normalised."""
 
 OTHER_FILES = {
     "mixtures.video.transformer.": "a checkpoint of ImageWAM, which is another model",
@@ -106,8 +102,7 @@ def body_of(name: str, size: Size) -> Body:
     body = BODIES[name]
     if size == "full":
         return body
-    (camera,) = body.robot.cameras
-    return replace(body, robot=replace(body.robot, rows=((Tile(camera, TINY_SIDE, TINY_SIDE),),)))
+    return replace(body, robot=body.robot.with_square_picture(TINY_SIDE))
 
 
 def open_checkpoint(path: Path, empty: MVWAM) -> Checkpoint:
@@ -138,26 +133,9 @@ def explain_layout(found: Layout, expected: Layout) -> str:
 
 
 def read_quantiles(path: Path, name: str) -> tuple[Quantiles, Quantiles]:
-    """Quantiles of states and of actions, from ``global_q01`` and ``global_q99`` of a ``dataset_stats.json``.
-
-    Args:
-        path: the file.
-        name: name of the robot.
+    """Quantiles of states and of actions of a robot of :data:`BODIES`.
 
     Raises:
-        UserError: the file is missing or damaged, or belongs to another robot.
+        UserError: as of :func:`wam_eval.models.quantiles.read_quantiles`.
     """
-    lengths = {other: body.lengths for other, body in BODIES.items()}
-    found = {}
-    for group, low, high in read_statistics(path, QUANTILES, name, lengths):
-        try:
-            found[group] = Quantiles(low, high)
-        except ValueError as error:
-            raise UserError(f"{path}: {group}: {error}. Compute the statistics again") from error
-    return found["state"], found["action"]
-
-
-def no_quantiles(body: Body) -> tuple[Quantiles, Quantiles]:
-    """Quantiles for a model with random weights, which has no training data: -1 and 1, so that nothing is scaled."""
-    state, action = (Quantiles(-np.ones(n, np.float32), np.ones(n, np.float32)) for n in body.lengths)
-    return state, action
+    return quantiles.read_quantiles(path, name, {other: body.lengths for other, body in BODIES.items()})

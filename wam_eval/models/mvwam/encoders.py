@@ -28,6 +28,7 @@ from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.wan.encoders import load_text_encoder, random_text_encoder, text_encoder_digest
 from wam_eval.models.wan.files import WAN21
 from wam_eval.models.weights import load_file_weights, random_weights, read_tensors
+from wam_eval.observation import Observation
 from wam_eval.places import portable_folder
 
 LENGTH = 512
@@ -152,6 +153,21 @@ def square_picture(image: NDArray[np.uint8], height: int, width: int, side: int)
     top, left = (len(square) - height) // 2, (len(square) - width) // 2
     square[top : top + height, left : left + width] = stretch(image, height, width)
     return stretch(square, side, side)
+
+
+def camera_pictures(
+    observations: Sequence[Observation], cameras: Sequence[str], size: tuple[int, int], side: int
+) -> Tensor:
+    """Pictures of all cameras for :meth:`ImageTower.encode`, uint8 (B, cameras, side, side, 3) on the CPU.
+
+    Args:
+        observations: B observations.
+        cameras: names of the cameras, in order.
+        size: height and width of the video in pixels.
+        side: height and width of a picture.
+    """
+    pictures = [[square_picture(one.images[camera], *size, side) for camera in cameras] for one in observations]
+    return torch.from_numpy(np.stack(pictures))
 
 
 class SampledVideoVAE:

@@ -1,4 +1,4 @@
-"""States and actions as MV-WAM receives them: RDT's 128 numbers, filled by name, and normalised by quantiles.
+"""States and actions as MV-WAM receives them: RDT's 128 numbers, filled by name.
 
 RDT-1B (arXiv 2410.07864) gives every quantity of a robot with up to two arms a fixed place among 128 numbers, and a
 mask that tells which of them a robot has. A single arm is the right one. Source of the places: RDT's public code;
@@ -146,42 +146,3 @@ def _places(names: Sequence[str]) -> list[int]:
         if place in places[:index]:
             raise ValueError(f"{names[places.index(place)]!r} and {names[index]!r} have the same place")
     return places
-
-
-@dataclass(frozen=True, eq=False)
-class Quantiles:
-    """Normalisation of vectors by quantiles of the training data, each number by itself. States and actions have
-    statistics of their own. Source: read from public code.
-
-    Attributes:
-        low: quantile 0.01 of each number, float32 (n,).
-        high: quantile 0.99 of each number, float32 (n,).
-
-    Raises:
-        ValueError: the two differ in length, or a quantile is not finite, or the higher one is less than the lower one.
-    """
-
-    low: Vector
-    high: Vector
-
-    def __post_init__(self) -> None:
-        if self.low.ndim != 1 or self.low.shape != self.high.shape:
-            raise ValueError(f"quantiles of the shapes {self.low.shape} and {self.high.shape}: two vectors are needed")
-        wrong = ~(np.isfinite(self.low) & np.isfinite(self.high) & (self.low <= self.high))
-        if wrong.any():
-            index = int(np.argmax(wrong))
-            raise ValueError(f"quantiles {self.low[index]} and {self.high[index]} at index {index}")
-
-    def normalise(self, vector: Vector) -> Vector:
-        """Map vectors float32 (..., n) from the quantiles to -1 and 1, and clip them there.
-
-        A number whose quantiles are equal becomes 0.
-        """
-        span = self.high - self.low
-        constant = span == 0
-        scaled = (vector - self.low) / np.where(constant, 1, span) * 2 - 1
-        return np.where(constant, 0, np.clip(scaled, -1, 1)).astype(np.float32)
-
-    def denormalise(self, vector: Vector) -> Vector:
-        """Map normalised vectors float32 (..., n) back, without clipping."""
-        return ((vector + 1) / 2 * (self.high - self.low) + self.low).astype(np.float32)

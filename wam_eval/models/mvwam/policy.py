@@ -21,8 +21,8 @@ from torch import Tensor
 from wam_eval.benchmark import Check
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
-from wam_eval.models.mvwam.checkpoint import PROMPT, body_of, no_quantiles, open_checkpoint, read_quantiles
-from wam_eval.models.mvwam.encoders import LENGTH, ImageTower, MVWAMEncoders, SampledVideoVAE, square_picture
+from wam_eval.models.mvwam.checkpoint import PROMPT, body_of, open_checkpoint, read_quantiles
+from wam_eval.models.mvwam.encoders import LENGTH, ImageTower, MVWAMEncoders, SampledVideoVAE, camera_pictures
 from wam_eval.models.mvwam.files import SIGLIP2
 from wam_eval.models.mvwam.layout import WIDTH, gathered, libero_state, spread
 from wam_eval.models.mvwam.model import MVWAM, MVWAMConfig, Size
@@ -30,6 +30,7 @@ from wam_eval.models.mvwam.sampling import Inputs, Mode, Sampler, Target
 from wam_eval.models.nn.acceleration import Accelerator
 from wam_eval.models.policy import Inference, ModelPolicy, ModelSettings, padded
 from wam_eval.models.preprocessing import find_statistics
+from wam_eval.models.quantiles import Quantiles
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
 from wam_eval.models.wan.files import WAN21
 from wam_eval.models.weights import Checkpoint, check_memory, load_checkpoint
@@ -126,7 +127,7 @@ class MVWAMPolicy(ModelPolicy):
         self._text_dim = config.action.text_dim
         self._opened: Checkpoint | None = None
         if settings.random_weights:
-            self._state_quantiles, self._action_quantiles = no_quantiles(self._body)
+            self._state_quantiles, self._action_quantiles = map(Quantiles.identity, self._body.lengths)
         elif settings.checkpoint is None:
             raise UserError("MV-WAM needs a checkpoint (CKPT=…), or the setting `random_weights: true`")
         else:
@@ -215,14 +216,8 @@ class MVWAMPolicy(ModelPolicy):
 
     def _preprocess(self, observations: Sequence[Observation]) -> list[Tensor]:
         """The first frame of the video, and the cameras' pictures for SigLIP2, uint8 (B, cameras, side, side, 3)."""
-        height, width = self._robot.image_size
-        pictures = np.stack(
-            [
-                [square_picture(one.images[camera], height, width, self._tower.side) for camera in self._body.cameras]
-                for one in observations
-            ]
-        )
-        return [*super()._preprocess(observations), torch.from_numpy(pictures).to(self._device)]
+        pictures = camera_pictures(observations, self._body.cameras, self._robot.image_size, self._tower.side)
+        return [*super()._preprocess(observations), pictures.to(self._device)]
 
     @torch.inference_mode()
     def _infer(
