@@ -16,12 +16,14 @@ pytest.importorskip("pyarrow", reason="data sets need pyarrow: make setup MODELS
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from wam_eval.config import load_policy  # noqa: E402
 from wam_eval.demonstrations import Demonstration, write_demonstrations  # noqa: E402
 from wam_eval.errors import UserError  # noqa: E402
+from wam_eval.models.small import model  # noqa: E402
 from wam_eval.models.small.fastwam import SmallFastWAMPolicy, SmallFastWAMTraining  # noqa: E402
 from wam_eval.models.small.model import read_small_config  # noqa: E402
 from wam_eval.observation import ActionChunk, Observation  # noqa: E402
-from wam_eval.policy import Policy  # noqa: E402
+from wam_eval.policy import Policy, policy_arguments  # noqa: E402
 from wam_eval.training.config import TrainingConfig  # noqa: E402
 from wam_eval.training.trainer import train  # noqa: E402
 
@@ -140,6 +142,21 @@ def test_an_answer_does_not_depend_on_the_batch(hardly_trained: Path) -> None:
     alone = answer(found)
     together = chunks(found, observation(-0.3, LEFT), observation(0.5, RIGHT))
     assert np.array_equal(together[1].actions, alone)
+
+
+def test_the_card_plays_the_model_of_its_robot(
+    hardly_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "WEIGHTS", tmp_path)
+    shutil.copy(hardly_trained, tmp_path / "small-fastwam.safetensors")
+    card = load_policy("small-fastwam")
+    arguments = {benchmark: policy_arguments(card, None, [benchmark]) for benchmark in card.benchmarks}
+    for benchmark in ("libero", "libero_plus"):
+        found = SmallFastWAMPolicy.create(**arguments[benchmark])
+        found.prepare([RIGHT])
+        assert np.array_equal(answer(found), answer(policy(hardly_trained)))
+    with pytest.raises(UserError, match="train it with `wam-eval train small-fastwam-robotwin`"):
+        SmallFastWAMPolicy.create(**arguments["robotwin"])
 
 
 def test_costs_are_counted(hardly_trained: Path) -> None:

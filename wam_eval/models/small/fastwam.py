@@ -22,7 +22,7 @@ from wam_eval.models.policy import ModelPolicy, padded
 from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.small.data import load_data
 from wam_eval.models.small.encoders import PATCH, Words, words_of
-from wam_eval.models.small.model import SmallConfig, SmallModel, load_small, read_small_config, save_small
+from wam_eval.models.small.model import SmallConfig, SmallModel, load_small, read_small_config, save_small, weights_file
 from wam_eval.models.small.robots import ROBOTS
 from wam_eval.models.stages import Watch, flops_of_steps, parameter_count, shapes_only
 from wam_eval.models.wan.transformer import WanSizes
@@ -145,7 +145,7 @@ class SmallFastWAMSettings(FastWAMSettings):
     """Settings of a small Fast-WAM, besides those of every World Action Model.
 
     Attributes:
-        checkpoint: file that the training wrote.
+        checkpoint: file that the training wrote, or the name of a model that comes with wam-eval.
         variant: inference of the actions; that of the training if ``None``.
     """
 
@@ -173,7 +173,7 @@ class SmallFastWAMPolicy(FastWAMPolicy):
             raise UserError(
                 "a small Fast-WAM needs a checkpoint (CKPT=…): train one with `wam-eval train small-fastwam`"
             )
-        path = Path(settings.checkpoint)
+        path = weights_file(settings.checkpoint)
         config = read_small_config(path)
         check_family(path, config, FAMILY)
         trained = config.settings["variant"]

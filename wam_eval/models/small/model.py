@@ -24,6 +24,8 @@ from wam_eval.models.preprocessing import Normaliser, Robot, Scaling, Tile
 from wam_eval.models.small.encoders import PatchCodec, Words
 
 FORMAT = "wam-eval small model 1"
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+"""Folder of the trained models that come with wam-eval, ``NAME.safetensors``."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,30 @@ def save_small(path: Path, config: SmallConfig, tensors: Mapping[str, Tensor]) -
     safetensors.torch.save_file(stored, partial, {"model": config.to_json()})
     partial.chmod(0o644)
     partial.replace(path)
+
+
+def weights_file(checkpoint: str) -> Path:
+    """The file of a small model.
+
+    Args:
+        checkpoint: name of a model that comes with wam-eval, or the path of a ``.safetensors`` file.
+
+    Raises:
+        UserError: there is no file.
+    """
+    path = Path(checkpoint)
+    if path.suffix == ".safetensors" or len(path.parts) > 1:
+        if not path.is_file():
+            raise UserError(f"small model {path}: there is no such file")
+        return path
+    shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+    if checkpoint not in shipped:
+        raise UserError(
+            f"wam-eval comes without the small model {checkpoint!r}"
+            + (f" (it has {', '.join(shipped)})" if shipped else "")
+            + f": train it with `wam-eval train {checkpoint}`, and name the file that this writes with --ckpt (CKPT=…)"
+        )
+    return WEIGHTS / f"{checkpoint}.safetensors"
 
 
 def read_small_config(path: Path) -> SmallConfig:
