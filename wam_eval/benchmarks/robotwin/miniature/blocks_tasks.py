@@ -12,10 +12,9 @@ import sapien
 
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side, Vector, rotation, transform
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
-from wam_eval.benchmarks.robotwin.miniature.expert import (
+from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan
+from wam_eval.benchmarks.robotwin.miniature.poses import (
     ALL_YAWS,
-    Expert,
-    NoPlan,
     behind,
     hand_at,
     heading,
@@ -25,8 +24,8 @@ from wam_eval.benchmarks.robotwin.miniature.expert import (
     symmetric,
     upright_at,
 )
-from wam_eval.benchmarks.robotwin.miniature.shapes import Color, Part, TableObject
-from wam_eval.benchmarks.robotwin.miniature.world import Range, Spot, draw_spot
+from wam_eval.benchmarks.robotwin.miniature.shapes import Color, TableObject
+from wam_eval.benchmarks.robotwin.miniature.world import Range, apart, draw_pose
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -50,32 +49,21 @@ _GIVING_DIRECTIONS = tuple(math.radians(a) for a in (45, 60, 30, 75, 15, 0))
 _LEVEL_PITCHES = tuple(math.radians(a) for a in (15, 5, 30, 0, 45))
 
 
-def add_block(task: MiniatureTask, spot: Spot, half: float, color: Color, padding: float) -> TableObject:
-    """Add a cube. Its functional points are the centers of its lower (0) and its upper face (1)."""
-    return task.add_object(
-        "box",
-        [Part("box", (half, half, half), color=color)],
-        spot,
-        extents=(2 * half, 2 * half, 2 * half),
-        functional=[sapien.Pose([0.0, 0.0, -half]), sapien.Pose([0.0, 0.0, half])],
-        padding=padding,
-    )
-
-
-def draw_blocks(draws: np.random.Generator, heights: Sequence[float], keep_off: float) -> list[Spot]:
-    """Draw spots of blocks: beside the middle, at a distance from their goal, and 10 cm apart.
+def draw_blocks(draws: np.random.RandomState, heights: Sequence[float], keep_off: float) -> list[sapien.Pose]:
+    """Draw poses of blocks: beside the middle, at a distance from their goal, and 10 cm apart.
 
     Args:
         heights: heights of the centers of the blocks, m.
         keep_off: smallest distance from the goal, m.
     """
-    spots: list[Spot] = []
-    while len(spots) < len(heights):
-        spot = draw_spot(draws, (-0.28, 0.28), (-0.08, 0.05), heights[len(spots)], yaw=0.75, near_middle=True)
-        clear = all(spot.distance(other.x, other.y) >= 0.1 for other in spots)
-        if abs(spot.x) >= 0.05 and spot.distance(0.0, -0.1) >= keep_off and clear:
-            spots.append(spot)
-    return spots
+    found: list[sapien.Pose] = []
+    while len(found) < len(heights):
+        z = heights[len(found)]
+        pose = draw_pose(draws, (-0.28, 0.28), (-0.08, 0.05), (z,), near_middle=True, turn=(0.0, 0.0, 0.75))
+        clear = all(apart(pose, float(other.p[0]), float(other.p[1])) >= 0.1 for other in found)
+        if abs(pose.p[0]) >= 0.05 and apart(pose, 0.0, -0.1) >= keep_off and clear:
+            found.append(pose)
+    return found
 
 
 class RankBlocks(MiniatureTask):
@@ -91,21 +79,24 @@ class RankBlocks(MiniatureTask):
     order: ClassVar[tuple[int, int, int]]
     columns: ClassVar[tuple[Range, Range, Range]]
 
-    def lay_out(
-        self, draws: np.random.Generator, halves: Sequence[float], heights: Sequence[float], colors: Sequence[Color]
-    ) -> None:
-        """Draw spots that form no row yet, and add the blocks."""
+    def draw_row_apart(self, draws: np.random.RandomState, heights: Sequence[float]) -> list[sapien.Pose]:
+        """Draw poses of three blocks that form no row yet."""
         while True:
-            spots = draw_blocks(draws, heights, 0.1)
-            if not in_row([(spot.x, spot.y) for spot in spots], ROW_STANDING):
-                break
-        padding = 0.05 if len(set(halves)) == 1 else 0.1
+            poses = draw_blocks(draws, heights, 0.1)
+            if not in_row([(float(pose.p[0]), float(pose.p[1])) for pose in poses], ROW_STANDING):
+                return poses
+
+    def add_blocks(
+        self, poses: Sequence[sapien.Pose], halves: Sequence[float], colors: Sequence[Color], padding: float
+    ) -> None:
+        """Add the blocks."""
         self.halves = list(halves)
         self.blocks = [
-            add_block(self, spot, half, color, padding) for spot, half, color in zip(spots, halves, colors, strict=True)
+            self.add_box("box", (half, half, half), pose, color, padding=padding)
+            for pose, half, color in zip(poses, halves, colors, strict=True)
         ]
 
-    def draw_row(self, draws: np.random.Generator) -> None:
+    def draw_row(self, draws: np.random.RandomState) -> None:
         """Draw the places to which the expert will move the blocks."""
         y = float(draws.uniform(-0.2, -0.1))
         self.row = [(float(draws.uniform(*column)), y) for column in self.columns]
@@ -161,10 +152,11 @@ class BlocksRankingRgb(RankBlocks):
     words, order = ("red", "green", "blue"), (0, 1, 2)
     columns = ((-0.09, -0.08), (-0.01, 0.01), (0.08, 0.09))
 
-    def load_actors(self, draws: np.random.Generator) -> None:
+    def load_actors(self, draws: np.random.RandomState) -> None:
         """Blocks of 3 to 5 cm."""
+        poses = self.draw_row_apart(draws, [0.765] * 3)
         half = float(draws.uniform(0.015, 0.025))
-        self.lay_out(draws, [half] * 3, [0.765] * 3, (RED, GREEN, BLUE))
+        self.add_blocks(poses, [half] * 3, (RED, GREEN, BLUE), 0.05)
         self.prohibited_area.append((-0.17, -0.22, 0.17, -0.12))
         self.draw_row(draws)
 
@@ -176,11 +168,11 @@ class BlocksRankingSize(RankBlocks):
     words, order = ("large", "medium", "small"), (2, 1, 0)
     columns = ((-0.1, -0.09), (0.01, 0.02), (0.08, 0.09))
 
-    def load_actors(self, draws: np.random.Generator) -> None:
+    def load_actors(self, draws: np.random.RandomState) -> None:
         """Blocks with half sizes of about 3.2, 2.6 and 2 cm."""
-        colors = [tuple(float(c) for c in draws.random(3)) for _ in range(3)]
+        colors = [(draws.random_sample(), draws.random_sample(), draws.random_sample()) for _ in range(3)]
         halves = [float(draws.uniform(*limits)) for limits in ((0.03, 0.033), (0.024, 0.027), (0.018, 0.021))]
-        self.lay_out(draws, halves, [0.741 + half for half in halves], colors)  # type: ignore[arg-type]
+        self.add_blocks(self.draw_row_apart(draws, [0.741 + half for half in halves]), halves, colors, 0.1)
         self.prohibited_area.append((-0.27, -0.22, 0.27, -0.12))
         self.draw_row(draws)
 
@@ -191,12 +183,12 @@ class StackBlocks(MiniatureTask):
     count: ClassVar[int]
     padding: ClassVar[float]
 
-    def load_actors(self, draws: np.random.Generator) -> None:
+    def load_actors(self, draws: np.random.RandomState) -> None:
         """Blocks of 5 cm, rotated by up to 0.75 rad, at least 15 cm from the place of the stack."""
-        spots = draw_blocks(draws, [0.741 + STACK_HALF] * self.count, 0.15)
+        poses = draw_blocks(draws, [0.741 + STACK_HALF] * self.count, 0.15)
         self.blocks = [
-            add_block(self, spot, STACK_HALF, color, self.padding)
-            for spot, (_, color) in zip(spots, STACK_COLORS, strict=False)
+            self.add_box("box", (STACK_HALF, STACK_HALF, STACK_HALF), pose, color, padding=self.padding)
+            for pose, (_, color) in zip(poses, STACK_COLORS, strict=False)
         ]
         self.prohibited_area.append((-0.04, -0.13, 0.04, -0.05))
 
@@ -261,29 +253,13 @@ class HandoverBlock(MiniatureTask):
     GRIP = 0.07
     """Distance of the grasps from the center of the block, m."""
 
-    def load_actors(self, draws: np.random.Generator) -> None:
+    def load_actors(self, draws: np.random.RandomState) -> None:
         """The block is on the left, the plate on the right at the back."""
-        spot = draw_spot(draws, (-0.25, -0.05), (0.0, 0.25), 0.842, yaw=0.2)
-        spot = Spot(spot.x, spot.y, spot.z, spot.yaw + 2 * math.atan2(0.195, 0.981))
-        plate = draw_spot(draws, (0.1, 0.25), (0.15, 0.2))
-        down = self.HALF[2]
-        self.block = self.add_object(
-            "box",
-            [Part("box", self.HALF, color=RED)],
-            spot,
-            extents=tuple(2 * half for half in self.HALF),  # type: ignore[arg-type]
-            functional=[sapien.Pose([0.0, 0.0, -down]), sapien.Pose([0.0, 0.0, down])],
-            padding=0.1,
-        )
-        self.plate = self.add_object(
-            "target_box",
-            [Part("box", self.PLATE, color=BLUE)],
-            plate,
-            body="static",
-            extents=tuple(2 * half for half in self.PLATE),  # type: ignore[arg-type]
-            functional=[sapien.Pose([0.0, 0.0, -self.PLATE[2]]), sapien.Pose([0.0, 0.0, self.PLATE[2]])],
-            padding=0.1,
-        )
+        rest = (0.981, 0.0, 0.0, 0.195)
+        pose = draw_pose(draws, (-0.25, -0.05), (0.0, 0.25), (0.842,), turn=(0.0, 0.0, 0.2), rest=rest)
+        self.block = self.add_box("box", self.HALF, pose, RED, padding=0.1, long=True)
+        plate = draw_pose(draws, (0.1, 0.25), (0.15, 0.2))
+        self.plate = self.add_box("target_box", self.PLATE, plate, BLUE, body="static", padding=0.1)
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """The left hand grasps the block near its upper end, the right hand near its lower end."""
@@ -349,3 +325,6 @@ class HandoverBlock(MiniatureTask):
 def _direction(pose: Vector) -> float:
     """Direction of a pose's x axis, seen from above, rad."""
     return math.atan2(pose[1, 0], pose[0, 0])
+
+
+TASKS = (BlocksRankingRgb, BlocksRankingSize, HandoverBlock, StackBlocksThree, StackBlocksTwo)

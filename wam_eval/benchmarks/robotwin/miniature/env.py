@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import sapien
@@ -15,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from wam_eval.benchmarks.robotwin.miniature import arm
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side
 from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan
+from wam_eval.benchmarks.robotwin.miniature.jointed import JointedObject, build_jointed
 from wam_eval.benchmarks.robotwin.miniature.motion import Path, timed
+from wam_eval.benchmarks.robotwin.miniature.objects import frame_pose, jointed_model, model
+from wam_eval.benchmarks.robotwin.miniature.recipes import parts_of
 from wam_eval.benchmarks.robotwin.miniature.robot import IMAGE_HEIGHT, IMAGE_WIDTH, Cameras, Robot
-from wam_eval.benchmarks.robotwin.miniature.shapes import Body, Part, TableObject, add_body
+from wam_eval.benchmarks.robotwin.miniature.shapes import Body, Color, Part, TableObject, add_body
 from wam_eval.benchmarks.robotwin.miniature.world import (
     Area,
-    Spot,
     Surroundings,
     build_clutter,
     build_world,
@@ -37,6 +38,11 @@ WATCH_STEPS, WATCHED = 500, 200
 LARGEST_ROTATION = 3.0
 """Largest rotation of a body at rest, degrees."""
 
+_H = 0.7071068
+LEVEL_GRASPS = ((0.0, _H, 0.0, _H), (0.5, 0.5, -0.5, 0.5), (0.5, -0.5, -0.5, -0.5), (_H, 0.0, -_H, 0.0))
+DOWNWARD_GRASPS = ((0.5, 0.5, 0.5, 0.5), (_H, _H, 0.0, 0.0), (0.0, 0.0, _H, _H), (0.5, 0.5, -0.5, -0.5))
+"""Orientations of the contact points of boxes."""
+
 IDLE_STEPS = 50
 """Duration of an action that does not move an arm, in physics steps."""
 
@@ -51,19 +57,23 @@ class MiniatureTask(ABC):
     Attributes:
         name: RoboTwin's name of the task.
         limit: RoboTwin's step limit.
+        table_xy, table_height_offset: offsets of the task's table, m.
         scene: SAPIEN's scene. Restoring a snapshot replaces it, so it must not be stored elsewhere.
         robot: the robot of this episode.
         cameras: the cameras of this episode.
         table_z_bias: offset of the table's height, m.
         plan_success: True if the expert found all its motions.
+        failure: reason why it did not, or ``None``.
         expert_actions: float32 (n, 14), the actions that repeat :meth:`play_once` by :meth:`take_action`.
         eval_success: True if an action has reached the goal.
         take_action_cnt, step_lim: number of actions executed, and the largest number of them.
         info: properties of the episode; ``info["info"]`` holds the values of an instruction's placeholders.
     """
 
-    name: str
-    limit: int
+    name: ClassVar[str]
+    limit: ClassVar[int]
+    table_xy: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    table_height_offset: ClassVar[float] = 0.0
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Create a task without a scene.
@@ -91,21 +101,19 @@ class MiniatureTask(ABC):
         del now_ep_num, is_test
         np.random.seed(seed % 2**32)
         random.seed(seed)
-        draws = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+        draws = np.random.RandomState(seed % 2**32)
         condition = dict(arguments.get("domain_randomization") or {})
-        surroundings = draw_surroundings(draws, condition)
+        surroundings = draw_surroundings(draws, condition, self.table_height_offset)
         self._reset(seed, surroundings)
-        self.scene, self._lights = build_world(surroundings, bool(self._rendered))
+        self.scene, self._lights = build_world(surroundings, bool(self._rendered), self.table_xy)
         self.robot = Robot(self.scene, bool(self._rendered))
         self.cameras = Cameras(self.scene, self.robot, self._rendered, self._resolution)
         self._open_grippers()
         self.load_actors(draws)
-        uncluttered = float(draws.random()) < condition.get("clean_background_rate", 1.0)
-        if condition.get("cluttered_table", False) and not uncluttered:
-            clutter = draw_clutter(draws, self.prohibited_area)
-            self.info["cluttered_table_info"] = build_clutter(
-                self.scene, clutter, self.table_z_bias, bool(self._rendered)
-            )
+        if condition.get("cluttered_table", False) and draws.rand() >= condition.get("clean_background_rate", 1.0):
+            present = {entity.name for entity in self.scene.get_all_actors()}
+            clutter = draw_clutter(draws, self.prohibited_area, present, self.table_z_bias, self.table_xy)
+            self.info["cluttered_table_info"] = build_clutter(self.scene, clutter, bool(self._rendered))
         self._check_stable(seed)
 
     def _reset(self, seed: int, surroundings: Surroundings) -> None:
@@ -115,6 +123,7 @@ class MiniatureTask(ABC):
         self.plan_success, self.eval_success, self.stage_success_tag = True, False, False
         self.take_action_cnt, self.step_lim = 0, self.limit
         self.instruction = None
+        self.failure: str | None = None
         self.expert_actions = np.zeros((0, 14), np.float32)
         self.prohibited_area: list[Area] = []
         self.info: dict[str, Any] = {"cluttered_table_info": [], "texture_info": surroundings.info, "info": {}}
@@ -147,8 +156,8 @@ class MiniatureTask(ABC):
             raise UnStableError(f"seed {seed}: {', '.join(unstable)} does not come to rest")
 
     @abstractmethod
-    def load_actors(self, draws: np.random.Generator) -> None:
-        """Draw the layout and add the task's objects to the scene."""
+    def load_actors(self, draws: np.random.RandomState) -> None:
+        """Draw the layout, by the same calls in the same order as the official task, and add the task's objects."""
 
     @abstractmethod
     def demonstrate(self, expert: Expert) -> dict[str, str]:
@@ -171,8 +180,8 @@ class MiniatureTask(ABC):
         expert = Expert(self.scene, self.robot)
         try:
             self.info["info"] = self.demonstrate(expert)
-        except NoPlan:
-            self.plan_success = False
+        except NoPlan as error:
+            self.plan_success, self.failure = False, str(error)
         self.expert_actions = expert.actions()
         return self.info
 
@@ -220,37 +229,113 @@ class MiniatureTask(ABC):
                 self.eval_success = True
                 return
 
-    def add_object(
+    def add_model(
+        self,
+        family: str,
+        number: int,
+        pose: sapien.Pose,
+        body: Body = "dynamic",
+        mass: float = 0.01,
+        padding: float | None = None,
+    ) -> TableObject:
+        """Add a rigid model of RoboTwin to the scene.
+
+        Args:
+            family, number: RoboTwin's names, such as ``002_bowl`` and 3. The family is the name of the entity.
+            pose: its pose on a table of the usual height; the offset of the table's height is added.
+            body, mass: see :func:`wam_eval.benchmarks.robotwin.miniature.shapes.add_body`.
+            padding: width of the margin around it that stays clear of clutter, m; ``None`` to keep nothing clear.
+        """
+        entry = model(family, int(number))
+        contacts, points = ([frame_pose(frame) for frame in frames] for frames in (entry.contacts, entry.points))
+        return self._add(family, parts_of(entry), pose, body, mass, entry.size, contacts, points, padding, entry.number)
+
+    def add_box(
+        self,
+        name: str,
+        half: tuple[float, float, float],
+        pose: sapien.Pose,
+        color: Color,
+        body: Body = "dynamic",
+        mass: float = 0.01,
+        padding: float | None = None,
+        long: bool = False,
+    ) -> TableObject:
+        """Add a box to the scene.
+
+        Its functional points are the centers of its lower (0) and its upper face (1), with z pointing down. Its contact
+        points are four grasps from above at its center; those of a ``long`` box are eight level grasps, four near its
+        upper and four near its lower end.
+
+        Args:
+            half: half sizes, m.
+            pose, body, mass, padding: see :meth:`add_model`.
+            color: red, green, blue in 0 to 1.
+        """
+        down = [sapien.Pose([0.0, 0.0, z], [0.0, 1.0, 0.0, 0.0]) for z in (-half[2], half[2])]
+        if long:
+            contacts = [sapien.Pose([0.0, 0.0, z * half[2]], q) for z in (0.7, -0.7) for q in LEVEL_GRASPS]
+        else:
+            contacts = [sapien.Pose([0.0, 0.0, 0.0], q) for q in DOWNWARD_GRASPS]
+        # The official code multiplies the half sizes of a box by themselves when it keeps the box clear of clutter.
+        extents = (0.1, 0.1, 0.1) if body == "visual" else (half[0] ** 2, half[1] ** 2, half[2] ** 2)
+        return self._add(name, [Part("box", half, color=color)], pose, body, mass, extents, contacts, down, padding)
+
+    def add_sphere(self, name: str, radius: float, pose: sapien.Pose, color: Color, mass: float = 0.01) -> TableObject:
+        """Add a sphere to the scene; see :meth:`add_box`."""
+        return self._add(name, [Part("sphere", (radius,), color=color)], pose, "dynamic", mass, (0.1, 0.1, 0.1))
+
+    def _add(
         self,
         name: str,
         parts: Sequence[Part],
-        spot: Spot,
-        rest: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
-        body: Body = "dynamic",
-        mass: float | None = None,
-        extents: tuple[float, float, float] = (0.1, 0.1, 0.1),
+        pose: sapien.Pose,
+        body: Body,
+        mass: float,
+        extents: tuple[float, float, float],
         contacts: Sequence[sapien.Pose] = (),
         functional: Sequence[sapien.Pose] = (),
         padding: float | None = None,
+        number: int | None = None,
     ) -> TableObject:
-        """Add an object to the scene, on the table.
+        entity = add_body(self.scene, name, parts, self.on_table(pose), bool(self._rendered), body, mass)
+        item = TableObject(name, entity, extents, list(contacts), list(functional), number)
+        if padding is not None:
+            self.keep_clear(item, padding)
+        return item
+
+    def add_jointed(
+        self, family: str, index: int, pose: sapien.Pose, fixed: bool = False, padding: float | None = None
+    ) -> JointedObject:
+        """Add an articulated model of RoboTwin to the scene, with joints at zero.
 
         Args:
-            name: name of its entity.
-            parts: its shapes.
-            spot: pose on the table.
-            rest: orientation (quaternion w, x, y, z) without the rotation of the spot.
-            body, mass: see :func:`wam_eval.benchmarks.robotwin.miniature.shapes.add_body`.
-            extents, contacts, functional: see :class:`wam_eval.benchmarks.robotwin.miniature.shapes.TableObject`.
-            padding: width of the margin around it that stays free of clutter, m; no area is kept free if ``None``.
+            family: RoboTwin's name, such as ``015_laptop``.
+            index: place of the model in its family, or its number.
+            pose, padding: see :meth:`add_model`.
+            fixed: True if its root does not move.
         """
-        pose = spot.pose(rest, self.table_z_bias)
-        entity = add_body(self.scene, name, parts, pose, bool(self._rendered), body, mass)
-        item = TableObject(name, entity, extents, list(contacts), list(functional))
+        entry = jointed_model(family, int(index))
+        item = build_jointed(self.scene, entry, int(index), self.on_table(pose), fixed, bool(self._rendered))
         if padding is not None:
-            x0, y0, x1, y1 = item.outline()
-            self.prohibited_area.append((x0 - padding, y0 - padding, x1 + padding, y1 + padding))
+            self.keep_clear(item, padding)
         return item
+
+    def on_table(self, pose: sapien.Pose) -> sapien.Pose:
+        """The pose moved by the offset of the table's height."""
+        return sapien.Pose([pose.p[0], pose.p[1], pose.p[2] + self.table_z_bias], pose.q)
+
+    def keep_clear(self, item: TableObject | JointedObject, padding: float = 0.01) -> None:
+        """Keep an object's bounding rectangle and a margin of ``padding`` m around it clear of clutter."""
+        matrix = item.get_pose().to_transformation_matrix()
+        half = np.abs(matrix[:3, :3]) @ (np.array(item.extents) / 2) + padding
+        x, y = float(matrix[0, 3]), float(matrix[1, 3])
+        self.prohibited_area.append((x - float(half[0]), y - float(half[1]), x + float(half[0]), y + float(half[1])))
+
+    def wait(self, steps: int) -> None:
+        """Let the scene move for some physics steps, as the official ``delay`` does for 300 per unit."""
+        for _ in range(steps):
+            self.scene.step()
 
     def finger_contacts(self, name: str) -> list[NDArray[np.float64]]:
         """Points (m) at which the fingers touch, or almost touch, an object."""

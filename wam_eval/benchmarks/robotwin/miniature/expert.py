@@ -1,6 +1,7 @@
 """The expert: plans motions with inverse kinematics on the CPU, executes them in the scene, and records its commands.
 
-Grasps and other hand poses are homogeneous matrices (4, 4) of the last link in the world frame.
+Grasps and other hand poses are homogeneous matrices (4, 4) of the last link in the world frame; see
+:mod:`wam_eval.benchmarks.robotwin.miniature.poses`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import sapien
 from numpy.typing import NDArray
 
 from wam_eval.benchmarks.robotwin.miniature import arm
-from wam_eval.benchmarks.robotwin.miniature.arm import BASE, HOME, SIDES, TCP, Side, Vector, rotation, transform
+from wam_eval.benchmarks.robotwin.miniature.arm import BASE, HOME, SIDES, Side, Vector, transform
 from wam_eval.benchmarks.robotwin.miniature.motion import EXPERT_LIMITS, timed
+from wam_eval.benchmarks.robotwin.miniature.poses import (
+    Item,
+    behind,
+    hand_at,
+    matrix,
+    rotation_matrix,
+    shifted,
+)
 from wam_eval.benchmarks.robotwin.miniature.robot import Robot
-from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
 
 # Physics steps between two recorded actions; duration of a gripper's motion, and of the time it has to arrive.
 EVERY, GRIP_STEPS, GRIP_HOLD = 20, 100, 125
@@ -25,50 +32,14 @@ EVERY, GRIP_STEPS, GRIP_HOLD = 20, 100, 125
 STEEP = tuple(math.radians(a) for a in (90, 75, 60, 45))
 """Pitches of grasps, from straight down to flat, rad."""
 
-ALL_YAWS = tuple(sorted((math.radians(15 * k) for k in range(-11, 13)), key=abs))
-"""Rotations about the vertical axis in steps of 15 degrees, small ones first, rad."""
+DOWN = (0.0, 0.0, -1.0)
+"""Direction straight down."""
 
 Targets = Sequence[Vector]
 
 
 class NoPlan(Exception):
     """The expert found no motion."""
-
-
-def matrix(pose: sapien.Pose) -> Vector:
-    """A pose as a homogeneous matrix (4, 4) in double precision."""
-    return np.asarray(pose.to_transformation_matrix(), np.float64)
-
-
-def position(pose: sapien.Pose, up: float = 0.0) -> Vector:
-    """Position of a pose, m (3,), moved up by ``up`` m."""
-    point: Vector = np.asarray(pose.p, np.float64).copy()
-    point[2] += up
-    return point
-
-
-def hand_at(point: Sequence[float] | Vector, azimuth: float, pitch: float) -> Vector:
-    """Pose of the last link for which the point between the fingertips is at a given point.
-
-    Args:
-        point: m (3,).
-        azimuth: direction in which the hand points, seen from above, rad; the fingers open horizontally across it.
-        pitch: angle by which it points down, rad.
-    """
-    turn = rotation("z", azimuth) @ rotation("y", pitch)
-    return transform(turn, np.asarray(point, float) - TCP * turn[:, 0])
-
-
-def raised(pose: Vector, height: float) -> Vector:
-    """The pose moved up by ``height`` m."""
-    moved = pose.copy()
-    moved[2, 3] += height
-    return moved
-
-
-def symmetric(direction: float, count: int) -> list[float]:
-    """Directions at equal angles (rad), among which an object with ``count``-fold symmetry does not distinguish."""
-    return [direction + 2 * math.pi * i / count for i in range(count)]
 
 
 class Expert:
@@ -116,7 +87,7 @@ class Expert:
         turn = arm.rotation_vector(pose[:3, :3] @ begin[:3, :3].T)
         count = max(2, math.ceil(float(np.linalg.norm(way)) / 0.025), math.ceil(float(np.linalg.norm(turn)) / 0.2))
         for part in np.linspace(0, 1, count + 1)[1:]:
-            between = transform(_rotation_matrix(turn * part) @ begin[:3, :3], begin[:3, 3] + part * way)
+            between = transform(rotation_matrix(turn * part) @ begin[:3, :3], begin[:3, 3] + part * way)
             q = self.solve(side, between, path[-1])
             if float(np.abs(q - path[-1]).max()) > 0.9:
                 raise NoPlan(f"{side} arm would have to jump to another configuration")
@@ -193,40 +164,92 @@ class Expert:
 
     def lift(self, height: float, *sides: Side) -> None:
         """Raise hands straight up by ``height`` m, or by the largest part of it that they can reach."""
+        self.shift(dict.fromkeys(sides, np.array([0.0, 0.0, height])), least=0.25)
+
+    def shift(self, offsets: Mapping[Side, Sequence[float] | Vector], least: float = 1.0) -> None:
+        """Move hands straight by offsets in the world (m), at the same time.
+
+        Args:
+            least: smallest part of the offsets that is enough, if the hands cannot reach more.
+        """
         for part in (1.0, 0.75, 0.5, 0.25):
+            if part < least:
+                break
             try:
-                paths = {side: self.straight(side, raised(self.hand(side), part * height)) for side in sides}
+                paths = {
+                    side: self.straight(side, shifted(self.hand(side), part * np.asarray(offset)))
+                    for side, offset in offsets.items()
+                }
             except NoPlan:
                 continue
             self.follow(paths)
             return
-        raise NoPlan(f"{' and '.join(sides)} arm cannot rise")
+        raise NoPlan(f"{' and '.join(offsets)} arm cannot move by {[list(offset) for offset in offsets.values()]}")
+
+    def withdraw(self, distance: float, *sides: Side) -> None:
+        """Move hands straight back, against the directions in which they point, by ``distance`` m or a part of it."""
+        self.shift({side: -distance * self.hand(side)[:3, 0] for side in sides}, least=0.25)
+
+    def go(self, goals: Mapping[Side, Vector]) -> None:
+        """Move hands to poses at the same time, straight if possible."""
+        self.follow({side: self.travel(side, goal) for side, goal in goals.items()})
+
+    def trace(self, goals: Mapping[Side, Sequence[Vector]]) -> None:
+        """Move hands through poses without stopping, straight from each one to the next, at the same time."""
+        paths: dict[Side, list[Vector]] = {}
+        for side, poses in goals.items():
+            path = [self.joints(side)]
+            for pose in poses:
+                path += self.straight(side, pose, path[-1])[1:]
+            paths[side] = path
+        self.follow(paths)
 
     def go_home(self, *sides: Side) -> None:
         """Move arms to their home pose at the same time."""
         self.follow({side: [self.joints(side), HOME] for side in sides})
 
+    def take(self, grasps: Mapping[Side, Vector], back: float = 0.09, close: float = 0.0, home: bool = False) -> None:
+        """Approach grasps straight, and close the grippers, with one or both arms at the same time.
+
+        Args:
+            grasps: hand poses.
+            back: distance at which the straight approach begins, m.
+            close: value to which the grippers are closed.
+            home: True if an arm without a grasp moves to its home pose meanwhile.
+        """
+        paths: dict[Side, Sequence[Vector]] = {
+            side: [self.joints(side), self.solve(side, behind(grasp, back))] for side, grasp in grasps.items()
+        }
+        if home:
+            paths |= {side: [self.joints(side), HOME] for side in SIDES if side not in grasps}
+        self.follow(paths)
+        self.follow({side: self.straight(side, grasp) for side, grasp in grasps.items()})
+        self.grip(dict.fromkeys(grasps, close))
+
     def pick(
         self,
         side: Side,
-        item: TableObject,
+        item: Item,
         grasps: Iterable[Vector],
         targets: Targets = (),
         back: float = 0.09,
         lift: float = 0.1,
         drop: float = 0.08,
         retreat: bool = False,
+        close: float = 0.0,
+        along: Sequence[float] = DOWN,
     ) -> None:
         """Grasp an object and raise it.
 
         Args:
             grasps: hand poses, best first.
             targets: poses of the object (4, 4), of which at least one must be reachable with the grasp, from ``drop`` m
-                above it.
+                before it.
             back: distance at which the straight approach begins, m.
             lift: height by which it is raised, m.
-            drop: see ``targets``.
+            drop, along: see :meth:`place`.
             retreat: True if the other arm moves to its home pose at the same time.
+            close: value to which the gripper is closed.
         """
         pose = matrix(item.get_pose())
 
@@ -234,86 +257,52 @@ class Expert:
             if not targets:
                 return True
             held = np.linalg.inv(pose) @ grasp
-            return any(self.reaches(side, target @ held, drop) for target in targets)
+            return any(self.reaches(side, target @ held, drop, along) for target in targets)
 
         grasp = self.choose(side, grasps, back, reaches_target)
-        paths: dict[Side, Sequence[Vector]] = {side: [self.joints(side), self.solve(side, behind(grasp, back))]}
-        if retreat:
-            paths[other_side(side)] = [self.joints(other_side(side)), HOME]
-        self.follow(paths)
-        self.follow({side: self.straight(side, grasp)})
-        self.grip({side: 0.0})
+        self.take({side: grasp}, back, close, retreat)
         if lift:
             self.lift(lift, side)
 
-    def place(self, side: Side, item: TableObject, targets: Targets, drop: float = 0.08, release: bool = True) -> None:
-        """Put the object in a hand down at the first reachable target, straight from above; then raise the hand.
+    def place(
+        self,
+        side: Side,
+        item: Item,
+        targets: Targets,
+        drop: float = 0.08,
+        release: bool = True,
+        along: Sequence[float] = DOWN,
+    ) -> None:
+        """Put the object in a hand down at the first reachable target, straight; then raise the hand.
 
         Args:
-            targets: poses of the object (4, 4).
-            drop: height from which it is lowered, m.
+            targets: poses of the object (4, 4), best first.
+            drop: distance from which it approaches the target, m.
             release: False to keep the object in the hand.
+            along: direction of the approach, a unit vector in the world.
         """
         held = np.linalg.inv(matrix(item.get_pose())) @ matrix(self._robot.hand_pose(side))
         for target in targets:
             goal = target @ held
-            if self.reaches(side, goal, drop):
+            if self.reaches(side, goal, drop, along):
                 break
         else:
             raise NoPlan(f"{side} arm cannot put {item.name} down")
-        over = raised(goal, max(drop, self.hand(side)[2, 3] - goal[2, 3]))
+        back = -np.asarray(along, float)
+        high = max(drop, self.hand(side)[2, 3] - goal[2, 3]) if tuple(along) == DOWN else drop
         try:
-            self.follow({side: self.travel(side, over)})
+            self.follow({side: self.travel(side, shifted(goal, high * back))})
         except NoPlan:
-            self.follow({side: self.travel(side, raised(goal, drop))})
+            self.follow({side: self.travel(side, shifted(goal, drop * back))})
         self.follow({side: self.straight(side, goal)})
         if release:
             self.grip({side: 1.0})
             self.lift(0.08, side)
 
-    def reaches(self, side: Side, goal: Vector, drop: float) -> bool:
-        """True if a hand can be lowered to a pose from ``drop`` m above it."""
+    def reaches(self, side: Side, goal: Vector, drop: float, along: Sequence[float] = DOWN) -> bool:
+        """True if a hand can move straight along a direction to a pose from ``drop`` m before it."""
         try:
-            self.straight(side, goal, self.solve(side, raised(goal, drop)))
+            self.straight(side, goal, self.solve(side, shifted(goal, -drop * np.asarray(along, float))))
         except NoPlan:
             return False
         return True
-
-
-def behind(pose: Vector, distance: float) -> Vector:
-    """The pose moved back along the direction in which the hand points, m."""
-    moved = pose.copy()
-    moved[:3, 3] -= distance * pose[:3, 0]
-    return moved
-
-
-def other_side(side: Side) -> Side:
-    """The other arm."""
-    return SIDES[1 - SIDES.index(side)]
-
-
-def _rotation_matrix(vector: Vector) -> Vector:
-    """Rotation matrix (3, 3) of a rotation vector (rad)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross)
-
-
-def side_of(item: TableObject) -> Side:
-    """The arm on whose side of the table an object lies."""
-    return "left" if float(item.get_pose().p[0]) < 0 else "right"
-
-
-def heading(item: TableObject) -> float:
-    """Direction of an object's own x axis, seen from above, rad."""
-    column = matrix(item.get_pose())[:3, 0]
-    return math.atan2(column[1], column[0])
-
-
-def upright_at(point: Sequence[float] | Vector, yaws: Sequence[float], rest: Vector | None = None) -> list[Vector]:
-    """Poses (4, 4) at a point, rotated from ``rest`` (3, 3) about the vertical axis by each of the angles (rad)."""
-    base = np.eye(3) if rest is None else rest
-    return [transform(rotation("z", yaw) @ base, point) for yaw in yaws]

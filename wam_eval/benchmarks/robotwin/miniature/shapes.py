@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import sapien
 
 Color = tuple[float, float, float]
@@ -56,10 +55,11 @@ class TableObject:
     Attributes:
         name: name of its entity, by which contacts are found.
         entity: its entity in the scene.
-        extents: full sizes along its own axes, m (3,).
+        extents: full sizes along its own axes, m (3,), of the box that is kept clear of clutter.
         contacts: points at which it is grasped or pressed, in its own frame; z is the direction in which the fingers
             open, y points away from the object.
         functional: points at which success is measured, in its own frame.
+        number: number of its model, if it has one.
     """
 
     name: str
@@ -67,6 +67,12 @@ class TableObject:
     extents: tuple[float, float, float]
     contacts: list[sapien.Pose] = field(default_factory=list)
     functional: list[sapien.Pose] = field(default_factory=list)
+    number: int | None = None
+
+    @property
+    def label(self) -> str:
+        """RoboTwin's name of its model, such as ``050_bell/base1``, by which instructions describe it."""
+        return f"{self.name}/base{self.number}"
 
     def get_pose(self) -> sapien.Pose:
         """Pose in the world."""
@@ -80,12 +86,9 @@ class TableObject:
         """Pose of a functional point in the world."""
         return self.get_pose() * self.functional[index]
 
-    def outline(self) -> tuple[float, float, float, float]:
-        """Axis-aligned bounding rectangle on the table: x min, y min, x max, y max (m)."""
-        matrix = self.get_pose().to_transformation_matrix()
-        half = np.abs(matrix[:3, :3]) @ (np.array(self.extents) / 2)
-        x, y = float(matrix[0, 3]), float(matrix[1, 3])
-        return (x - float(half[0]), y - float(half[1]), x + float(half[0]), y + float(half[1]))
+    def set_mass(self, mass: float) -> None:
+        """Set the mass (kg) and leave the moments of inertia as they are, as RoboTwin does."""
+        self.entity.find_component_by_type(sapien.physx.PhysxRigidDynamicComponent).set_mass(mass)
 
 
 def physical_material() -> Any:
@@ -102,7 +105,7 @@ def surface(color: Color, texture: Any | None = None, shine: float = 0.2) -> Any
     return material
 
 
-def add_parts(builder: Any, parts: Sequence[Part], visuals: bool, density: float = 500.0, solid: bool = True) -> None:
+def add_parts(builder: Any, parts: Sequence[Part], visuals: bool, density: float = 1000.0, solid: bool = True) -> None:
     """Add shapes to a builder of an actor or a link.
 
     Args:
@@ -135,15 +138,15 @@ def add_body(
     pose: sapien.Pose,
     visuals: bool,
     body: Body = "dynamic",
-    mass: float | None = None,
-    density: float = 500.0,
+    mass: float = 0.01,
+    density: float = 1000.0,
 ) -> sapien.Entity:
     """Add a body to a scene.
 
     Args:
         name: name of the entity.
         body: kind of body; ``visual`` bodies do not collide.
-        mass: kg; follows from the density if ``None``.
+        mass: kg, of a dynamic body. As in RoboTwin the moments of inertia are those of the density nevertheless.
 
     Returns:
         The entity.
@@ -153,6 +156,6 @@ def add_body(
     add_parts(builder, parts, visuals, density, solid=body != "visual")
     builder.set_initial_pose(pose)
     entity = builder.build(name=name)
-    if mass is not None:
+    if body == "dynamic":
         entity.find_component_by_type(sapien.physx.PhysxRigidDynamicComponent).set_mass(mass)
     return entity

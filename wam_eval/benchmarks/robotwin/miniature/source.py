@@ -10,22 +10,8 @@ from typing import Any
 
 import yaml
 
-from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, VERSION
-from wam_eval.benchmarks.robotwin.miniature.blocks_tasks import (
-    BlocksRankingRgb,
-    BlocksRankingSize,
-    HandoverBlock,
-    StackBlocksThree,
-    StackBlocksTwo,
-)
+from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, VERSION, blocks_tasks, placing_tasks, reaching_tasks
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
-from wam_eval.benchmarks.robotwin.miniature.placing_tasks import PlaceEmptyCup, PlaceMousePad, StampSeal
-from wam_eval.benchmarks.robotwin.miniature.reaching_tasks import (
-    ClickAlarmclock,
-    ClickBell,
-    GrabRoller,
-    MovePlayingcardAway,
-)
 from wam_eval.benchmarks.robotwin.source import CONDITIONS, TaskSource
 
 _RANDOMIZATION: dict[str, dict[str, Any]] = {  # condition -> `domain_randomization` of demo_<condition>.yml
@@ -50,23 +36,9 @@ _RANDOMIZATION: dict[str, dict[str, Any]] = {  # condition -> `domain_randomizat
 }
 
 TASKS: dict[str, type[MiniatureTask]] = {
-    task.name: task
-    for task in (
-        BlocksRankingRgb,
-        BlocksRankingSize,
-        StackBlocksTwo,
-        StackBlocksThree,
-        HandoverBlock,
-        ClickBell,
-        ClickAlarmclock,
-        MovePlayingcardAway,
-        PlaceEmptyCup,
-        PlaceMousePad,
-        StampSeal,
-        GrabRoller,
-    )
+    task.name: task for module in (blocks_tasks, placing_tasks, reaching_tasks) for task in module.TASKS
 }
-"""RoboTwin's name of a task -> class."""
+"""Name -> class of the tasks."""
 
 
 class MiniatureSource(TaskSource):
@@ -109,11 +81,14 @@ class MiniatureSource(TaskSource):
 
 
 @cache
-def _texts() -> dict[str, Any]:
-    """Content of ``instructions.yaml``."""
-    text = files(__package__).joinpath("instructions.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(text)
-    return loaded
+def _texts() -> dict[str, dict[str, Any]]:
+    """Content of the YAML files beside the tasks: ``tasks`` and ``objects``."""
+    texts: dict[str, dict[str, Any]] = {"tasks": {}, "objects": {}}
+    for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".yaml"):
+            for part, entries in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+                texts[part].update(entries)
+    return texts
 
 
 def templates(task: str) -> dict[str, list[str]]:

@@ -1,9 +1,17 @@
-"""The scene around a task: lights, ground, wall, table, clutter, and random poses on the table, as in RoboTwin."""
+"""The scene around a task: lights, ground, wall, table, clutter, and random poses on the table, as in RoboTwin.
+
+**A seed gives the official layout.** Everything is drawn from one ``np.random.RandomState(seed)``, by the same calls in
+the same order as in the official code: flickering light, colors of lights, height of the table, textures, cameras
+(:func:`draw_surroundings`); then the task's own draws, with :func:`draw_pose` where the official code calls
+``rand_pose`` and with the generator's ``choice``, ``randint``, ``uniform`` and ``rand`` where it calls those of
+``np.random``; then clutter (:func:`draw_clutter`). A draw that the official code makes in some cases only is made in
+the same cases here.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,9 +21,13 @@ import sapien
 from numpy.typing import NDArray
 
 from wam_eval.benchmarks.robotwin.miniature.motion import RATE
-from wam_eval.benchmarks.robotwin.miniature.shapes import ALONG, Color, Part, add_body, physical_material, surface
+from wam_eval.benchmarks.robotwin.miniature.objects import families, model, model_numbers
+from wam_eval.benchmarks.robotwin.miniature.recipes import parts_of
+from wam_eval.benchmarks.robotwin.miniature.robot import FIXED_CAMERAS
+from wam_eval.benchmarks.robotwin.miniature.shapes import Color, add_body, physical_material, surface
 
 Range = tuple[float, float]
+Vector3 = tuple[float, float, float]
 Area = tuple[float, float, float, float]
 
 TABLE_HEIGHT = 0.74
@@ -25,7 +37,14 @@ PLACE_HEIGHT = 0.741
 """Height at which objects are placed, a millimetre above the table, m."""
 
 UPRIGHT = (0.5, 0.5, 0.5, 0.5)
-"""Orientation (quaternion w, x, y, z) of objects whose y axis points up, as that of most RoboTwin objects."""
+"""Orientation (quaternion w, x, y, z) of objects whose y axis points up, as that of most RoboTwin objects; their z axis
+points right (to +x) and their x axis away from the robot (to +y)."""
+
+UPRIGHT_Y = (0.707107, 0.707107, 0.0, 0.0)
+"""Orientation of objects whose y axis points up, and whose x axis points right (to +x)."""
+
+TEXTURES = 1000
+"""Number of textures from which those of the wall and the table are drawn."""
 
 CLUTTER_COUNT, CLUTTER_FAILURES, CLUTTER_DRAWS = 10, 50, 100
 CLUTTER_X, CLUTTER_Y = (-0.59, 0.59), (-0.34, 0.34)
@@ -46,14 +65,14 @@ class Pattern:
     second: Color
     scale: float
     angle: float
-    seed: int
+    number: int
 
     def image(self, size: int = 256) -> NDArray[np.uint8]:
         """RGBA image, uint8 (size, size, 4)."""
         y, x = np.mgrid[0:size, 0:size] / size
         u = np.cos(self.angle) * x - np.sin(self.angle) * y
         v = np.sin(self.angle) * x + np.cos(self.angle) * y
-        noise = _noise(size, self.seed)
+        noise = _noise(size, self.number)
         waves = 2 * np.pi * self.scale
         if self.style == 0:
             mix = noise
@@ -87,7 +106,7 @@ class Surroundings:
         sun: color of the directional light.
         lamps: colors of the two point lights.
         flicker: True if the lights change with every observation.
-        table_z_bias: offset of the table's height, m, never positive.
+        table_z_bias: offset of the table's height, m.
         wall, table: patterns; ``None`` for plain colors.
     """
 
@@ -102,36 +121,47 @@ class Surroundings:
     def info(self) -> dict[str, str | None]:
         """Names of the patterns, in the form of RoboTwin's ``texture_info``."""
         return {
-            "wall_texture": f"procedural/{self.wall.seed}" if self.wall else None,
-            "table_texture": f"procedural/{self.table.seed}" if self.table else None,
+            "wall_texture": f"procedural/{self.wall.number}" if self.wall else None,
+            "table_texture": f"procedural/{self.table.number}" if self.table else None,
         }
 
 
-def draw_surroundings(random: np.random.Generator, settings: dict[str, Any]) -> Surroundings:
-    """Draw lights, table height and backgrounds. The number of random draws does not depend on the settings.
+def draw_surroundings(
+    draws: np.random.RandomState, settings: dict[str, Any], height_offset: float = 0.0
+) -> Surroundings:
+    """Draw lights, table height, backgrounds and the displacements of cameras, in RoboTwin's order.
 
     Args:
         settings: fields of RoboTwin's ``domain_randomization``.
+        height_offset: offset of the task's table, m.
     """
     lit = bool(settings.get("random_light", False))
-    flicker = float(random.random()) < settings.get("crazy_random_light_rate", 0.0)
-    colors = [tuple(float(c) for c in random.random(3)) for _ in range(3)]
-    drop = float(random.random()) * float(settings.get("random_table_height", 0.0))
-    patterns = [_draw_pattern(random) for _ in range(2)]
-    plain = random.random(2) <= settings.get("clean_background_rate", 1.0)
-    varied = bool(settings.get("random_background", False))
-    shown = [None if not varied or bare else pattern for pattern, bare in zip(patterns, plain, strict=True)]
+    flicker = lit and draws.rand() < settings.get("crazy_random_light_rate", 0.0)
+    colors: list[Any] = [(0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)]
+    if lit:
+        colors = [(draws.rand(), draws.rand(), draws.rand()) for _ in range(3)]
+    table_z_bias = draws.uniform(-settings.get("random_table_height", 0.0), 0) + height_offset
+    shown: list[Pattern | None] = [None, None]
+    if settings.get("random_background", False):
+        textures = [draws.randint(0, TEXTURES), draws.randint(0, TEXTURES)]
+        plain = [draws.rand() <= settings.get("clean_background_rate", 1.0) for _ in textures]
+        shown = [None if bare else pattern(number) for number, bare in zip(textures, plain, strict=True)]
+    for _ in FIXED_CAMERAS:  # their displacements, which are zero in both conditions
+        draws.randn(3)
+        draws.uniform(0, 0)
     return Surroundings(
-        sun=colors[0] if lit else (0.5, 0.5, 0.5),  # type: ignore[arg-type]
-        lamps=(colors[1], colors[2]) if lit else ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),  # type: ignore[arg-type]
-        flicker=lit and flicker,
-        table_z_bias=-drop,
+        sun=colors[0],
+        lamps=(colors[1], colors[2]),
+        flicker=bool(flicker),
+        table_z_bias=float(table_z_bias),
         wall=shown[0],
         table=shown[1],
     )
 
 
-def _draw_pattern(random: np.random.Generator) -> Pattern:
+def pattern(number: int) -> Pattern:
+    """The pattern in the place of a texture of RoboTwin."""
+    random = np.random.default_rng(number)
     first, second = random.random(3), random.random(3)
     return Pattern(
         style=int(random.integers(3)),
@@ -139,15 +169,18 @@ def _draw_pattern(random: np.random.Generator) -> Pattern:
         second=tuple(float(c) for c in second),  # type: ignore[arg-type]
         scale=float(random.uniform(2, 12)),
         angle=float(random.uniform(0, np.pi)),
-        seed=int(random.integers(2**31)),
+        number=number,
     )
 
 
-def build_world(around: Surroundings, visuals: bool) -> tuple[Any, list[Any]]:
+def build_world(
+    around: Surroundings, visuals: bool, table_xy: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Any, list[Any]]:
     """Build a scene with ground, wall and table, and with lights if it is rendered.
 
     Args:
         visuals: True if images are rendered, which needs a rendering device.
+        table_xy: offset of the table, m.
 
     Returns:
         SAPIEN's scene, and its lights: the sun and two lamps, or none if nothing is rendered.
@@ -168,7 +201,7 @@ def build_world(around: Surroundings, visuals: bool) -> tuple[Any, list[Any]]:
     )
     _add_boxes(scene, "wall", (0.0, 1.0, 1.5), [((3.0, 0.6, 1.5), (0.0, 0.0, 0.0), _WALL_COLOR, around.wall)], visuals)
     height = TABLE_HEIGHT + around.table_z_bias
-    _add_boxes(scene, "table", (0.0, 0.0, height), _table(height, around.table), visuals)
+    _add_boxes(scene, "table", (*table_xy, height), _table(height, around.table), visuals)
     return scene, lights
 
 
@@ -213,51 +246,67 @@ def _material(color: Color, pattern: Pattern | None) -> Any:
     return surface((1.0, 1.0, 1.0), texture)
 
 
-@dataclass(frozen=True)
-class Spot:
-    """A pose on the table: position (m) and rotation about the vertical axis (rad)."""
-
-    x: float
-    y: float
-    z: float
-    yaw: float = 0.0
-
-    def pose(self, rest: Sequence[float] = (1.0, 0.0, 0.0, 0.0), lowered: float = 0.0) -> sapien.Pose:
-        """The pose in the world.
-
-        Args:
-            rest: orientation (quaternion w, x, y, z) without the rotation about the vertical axis.
-            lowered: offset of the table's height, added to z, m.
-        """
-        turn = sapien.Pose([0.0, 0.0, 0.0], [math.cos(self.yaw / 2), 0.0, 0.0, math.sin(self.yaw / 2)])
-        q = (turn * sapien.Pose([0.0, 0.0, 0.0], rest)).q
-        return sapien.Pose([self.x, self.y, self.z + lowered], q)
-
-    def distance(self, x: float, y: float) -> float:
-        """Distance on the table, m."""
-        return math.hypot(self.x - x, self.y - y)
-
-
-def draw_spot(
-    random: np.random.Generator,
-    x: Range,
-    y: Range,
-    z: float = PLACE_HEIGHT,
-    yaw: float = 0.0,
+def draw_pose(
+    draws: np.random.RandomState,
+    x: Sequence[float],
+    y: Sequence[float],
+    z: Sequence[float] = (PLACE_HEIGHT,),
     near_middle: bool = False,
-) -> Spot:
-    """Draw a spot uniformly from a rectangle.
+    turn: Vector3 | None = None,
+    rest: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
+) -> sapien.Pose:
+    """Draw a pose on the table, by the same calls as the official ``rand_pose``.
 
     Args:
-        x, y: sides of the rectangle, m.
-        z: height, m.
-        yaw: largest rotation to either side, rad.
-        near_middle: True to move spots in the middle (|x| < 0.15) to the front (y <= 0), where both arms reach them.
+        x, y, z: ranges, m; one number for a fixed coordinate, for which a number is drawn nevertheless.
+        near_middle: True to move poses in the middle (|x| < 0.15) to the front (y <= 0), where both arms reach them
+            (the official ``ylim_prop``).
+        turn: largest angles by which it is rotated about its own axes x, y and z, rad, one after the other
+            (``rotate_lim``); ``None`` for no rotation and no draws (without ``rotate_rand``).
+        rest: orientation before the rotation, quaternion w, x, y, z (``qpos``).
+
+    Returns:
+        The pose. The height of the table is not added: the functions that add objects do so.
     """
-    at_x, at_y = float(random.uniform(*x)), float(random.uniform(*y))
-    if near_middle and abs(at_x) < 0.15 and at_y > 0:
-        at_y = float(random.uniform(y[0], 0.0))
-    return Spot(at_x, at_y, z, float(random.uniform(-yaw, yaw)))
+    at_x = draws.uniform(x[0], _end(x))
+    at_y = draws.uniform(y[0], _end(y))
+    while near_middle and abs(at_x) < 0.15 and at_y > 0:
+        at_y = draws.uniform(y[0], 0)
+    at_z = draws.uniform(z[0], _end(z))
+    q = tuple(rest)
+    if turn is not None:
+        roll, pitch, yaw = (draws.uniform(-limit, limit) for limit in turn)
+        for axis, angle in ((2, yaw), (1, pitch), (0, roll)):
+            q = quaternion_product(q, quaternion_about(axis, angle))
+    return sapien.Pose([at_x, at_y, at_z], q)
+
+
+def _end(limits: Sequence[float]) -> float:
+    return limits[1] if len(limits) > 1 and limits[1] >= limits[0] else limits[0]
+
+
+def quaternion_about(axis: int, angle: float) -> tuple[float, ...]:
+    """Quaternion (w, x, y, z) of a rotation about the axis 0, 1 or 2 (x, y, z) by an angle in rad."""
+    vector = [0.0, 0.0, 0.0]
+    vector[axis] = math.sin(angle / 2)
+    return (math.cos(angle / 2), *vector)
+
+
+def quaternion_product(first: Sequence[float], second: Sequence[float]) -> tuple[float, ...]:
+    """Product of two quaternions (w, x, y, z)."""
+    w, x, y, z = first
+    v, a, b, c = second
+    return (
+        w * v - x * a - y * b - z * c,
+        w * a + x * v + y * c - z * b,
+        w * b - x * c + y * v + z * a,
+        w * c + x * b - y * a + z * v,
+    )
+
+
+def apart(pose: sapien.Pose, x: float, y: float) -> float:
+    """Horizontal distance of a pose from a point, m."""
+    return math.hypot(float(pose.p[0]) - x, float(pose.p[1]) - y)
 
 
 def overlaps(radius: float, x: float, y: float, area: Area) -> bool:
@@ -269,82 +318,97 @@ def overlaps(radius: float, x: float, y: float, area: Area) -> bool:
 
 @dataclass(frozen=True)
 class Clutter:
-    """An object that is not part of the task: shape, size (m), color and spot."""
+    """An object that is not part of the task.
 
-    kind: str
+    Attributes:
+        family, number: its model.
+        radius: radius of the circle that it covers, m.
+        pose: its pose in the world.
+    """
+
+    family: str
+    number: int
     radius: float
-    height: float
-    color: Color
-    spot: Spot
-
-    @property
-    def parts(self) -> list[Part]:
-        """Its shapes; z points up, and the origin is on the table."""
-        r, h = self.radius, self.height / 2
-        up = (0.0, 0.0, h)
-        if self.kind == "box":
-            return [Part("box", (0.66 * r, 0.5 * r, h), up, color=self.color)]
-        if self.kind == "can":
-            return [Part("cylinder", (r, h), up, ALONG["z"], self.color)]
-        if self.kind == "book":
-            return [Part("box", (0.8 * r, 0.58 * r, h), up, color=self.color)]
-        top = tuple(0.6 * c + 0.4 for c in self.color)
-        return [
-            Part("cylinder", (r, 0.7 * h), (0.0, 0.0, 0.7 * h), ALONG["z"], self.color),
-            Part("cylinder", (0.55 * r, 0.3 * h), (0.0, 0.0, 1.7 * h), ALONG["z"], top),  # type: ignore[arg-type]
-        ]
+    pose: sapien.Pose
 
 
-_KINDS: dict[str, tuple[Range, Range]] = {  # kind -> ranges of radius and height, m
-    "box": ((0.03, 0.06), (0.03, 0.14)),
-    "can": ((0.025, 0.04), (0.04, 0.13)),
-    "book": ((0.06, 0.1), (0.015, 0.03)),
-    "jar": ((0.03, 0.045), (0.04, 0.11)),
-}
-
-
-def draw_clutter(random: np.random.Generator, prohibited: Sequence[Area]) -> list[Clutter]:
+def draw_clutter(
+    draws: np.random.RandomState,
+    prohibited: Sequence[Area],
+    present: Collection[str] = (),
+    lowered: float = 0.0,
+    table_xy: tuple[float, float] = (0.0, 0.0),
+) -> list[Clutter]:
     """Draw up to ten objects that do not overlap the task's areas, the edge of the table and one another.
 
     Objects taller than 5 cm are not placed in the front half, where the arms move. An object for which 100 draws find
-    no free spot counts as a failure; after 50 failures no more are drawn.
+    no free place counts as a failure; after 50 failures no more are drawn.
+
+    Args:
+        prohibited: areas that stay free.
+        present: families of the task's objects, which are not used.
+        lowered: offset of the table's height, m.
+        table_xy: offset of the table, m.
     """
+    available = [family for family in clutter_models() if family not in present]
     found: list[Clutter] = []
     failures = 0
     while len(found) < CLUTTER_COUNT and failures < CLUTTER_FAILURES:
-        kind = list(_KINDS)[int(random.integers(len(_KINDS)))]
-        radius, height = (float(random.uniform(*limits)) for limits in _KINDS[kind])
-        color = tuple(float(c) for c in random.random(3))
-        spot = _free_spot(random, radius + _MARGIN, height, found, prohibited)
-        if spot is None:
+        family = available[draws.randint(len(available))]
+        numbers = clutter_models()[family]
+        number = numbers[draws.randint(len(numbers))]
+        entry = model(family, number)
+        radius = max(entry.size[0], entry.size[2]) / 2
+        top = entry.size[1] + entry.center[1]
+        place = _free_place(draws, radius, top, found, prohibited, table_xy)
+        if place is None:
             failures += 1
             continue
-        found.append(Clutter(kind, radius, height, color, spot))  # type: ignore[arg-type]
+        z = draws.uniform(PLACE_HEIGHT + lowered, PLACE_HEIGHT + lowered)
+        angles = [draws.uniform(-limit, limit) for limit in (0.0, math.pi, 0.0)]
+        q = quaternion_product(UPRIGHT_Y, quaternion_about(1, angles[1]))
+        found.append(Clutter(family, number, radius, sapien.Pose([*place, z], q)))
     return found
 
 
-def _free_spot(
-    random: np.random.Generator, radius: float, height: float, found: Sequence[Clutter], prohibited: Sequence[Area]
-) -> Spot | None:
+@cache
+def clutter_models() -> dict[str, list[int]]:
+    """Models that may be clutter: family -> numbers, in the order in which RoboTwin draws from them."""
+    stable = {
+        family: sorted((n for n in model_numbers(family) if model(family, n).stable), key=str) for family in families()
+    }
+    return {family: numbers for family, numbers in stable.items() if numbers}
+
+
+def _free_place(
+    draws: np.random.RandomState,
+    radius: float,
+    top: float,
+    found: Sequence[Clutter],
+    prohibited: Sequence[Area],
+    table_xy: tuple[float, float],
+) -> tuple[float, float] | None:
+    wide, (x0, x1), (y0, y1) = radius + _MARGIN, CLUTTER_X, CLUTTER_Y
     for _ in range(CLUTTER_DRAWS):
-        x, y = float(random.uniform(*CLUTTER_X)), float(random.uniform(*CLUTTER_Y))
-        if any(overlaps(radius, x, y, area) for area in prohibited):
+        x = draws.uniform(x0 + table_xy[0], x1 + table_xy[0])
+        y = draws.uniform(y0 + table_xy[1], y1 + table_xy[1])
+        if any(overlaps(wide, x, y, area) for area in prohibited):
             continue
-        if y - radius < 0 and height > 0.05:
+        if y - wide < 0 and top > 0.05:
             continue
-        if abs(x) + radius > 0.6 or abs(y) + radius > 0.34:
+        if abs(x) + wide > 0.6 or abs(y) + wide > 0.34 or y + wide >= y1 + table_xy[1]:
             continue
-        if all(other.spot.distance(x, y) > other.radius + radius + _MARGIN for other in found):
-            return Spot(x, y, PLACE_HEIGHT, float(random.uniform(-math.pi, math.pi)))
+        if all(apart(other.pose, x, y) > other.radius + wide + _MARGIN for other in found):
+            return (x, y)
     return None
 
 
-def build_clutter(scene: Any, clutter: Sequence[Clutter], lowered: float, visuals: bool) -> list[dict[str, Any]]:
+def build_clutter(scene: Any, clutter: Sequence[Clutter], visuals: bool) -> list[dict[str, Any]]:
     """Add clutter to a scene.
 
     Returns:
         Description of each object, in the form of RoboTwin's ``cluttered_table_info``.
     """
-    for i, item in enumerate(clutter):
-        add_body(scene, f"clutter_{i}_{item.kind}", item.parts, item.spot.pose(lowered=lowered), visuals)
-    return [{"object_type": item.kind, "object_index": str(i)} for i, item in enumerate(clutter)]
+    for item in clutter:
+        add_body(scene, item.family, parts_of(model(item.family, item.number)), item.pose, visuals)
+    return [{"object_type": item.family, "object_index": str(item.number)} for item in clutter]
