@@ -9,8 +9,9 @@ import pytest
 
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
 from wam_eval.benchmarks.robotwin.miniature.motion import timed
+from wam_eval.benchmarks.robotwin.miniature.objects import model
 from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource, describe, templates
-from wam_eval.benchmarks.robotwin.miniature.world import Clutter, draw_clutter, draw_surroundings, overlaps
+from wam_eval.benchmarks.robotwin.miniature.world import Clutter, apart, draw_clutter, draw_surroundings, overlaps
 from wam_eval.config import load_suite
 
 SOURCE = MiniatureSource({"cameras": []})
@@ -119,25 +120,27 @@ def test_randomized_scenes_have_other_heights_clutter_and_textures(monkeypatch: 
 def test_clutter_does_not_overlap() -> None:
     area = (-0.1, -0.1, 0.2, 0.1)
     for seed in range(20):
-        found = draw_clutter(np.random.default_rng(seed), [area])
+        found = draw_clutter(np.random.RandomState(seed), [area], {"002_bowl"})
         assert len(found) == 10
         for i, item in enumerate(found):
-            x, y, radius = item.spot.x, item.spot.y, item.radius
+            x, y, radius = float(item.pose.p[0]), float(item.pose.p[1]), item.radius
+            entry = model(item.family, item.number)
+            assert entry.stable and item.family != "002_bowl"
             assert not overlaps(radius, x, y, area)
             assert abs(x) + radius <= 0.6 and abs(y) + radius <= 0.34
-            assert item.height <= 0.05 or y - radius >= 0
-            assert all(item.spot.distance(o.spot.x, o.spot.y) > radius + o.radius for o in found[:i])
+            assert entry.high[1] <= 0.05 or y - radius >= 0
+            assert all(apart(o.pose, x, y) > radius + o.radius for o in found[:i])
 
 
 def test_without_free_space_there_is_no_clutter() -> None:
     everywhere = (-1.0, -1.0, 1.0, 1.0)
-    found: list[Clutter] = draw_clutter(np.random.default_rng(0), [everywhere])
+    found: list[Clutter] = draw_clutter(np.random.RandomState(0), [everywhere])
     assert found == []
 
 
 def test_surroundings_follow_the_rates() -> None:
     settings = SOURCE.arguments("click_bell", "randomized")["domain_randomization"]
-    drawn = [draw_surroundings(np.random.default_rng(seed), settings) for seed in range(1500)]
+    drawn = [draw_surroundings(np.random.RandomState(seed), settings) for seed in range(1500)]
     assert 10 <= sum(one.flicker for one in drawn) <= 60
     assert 10 <= sum(one.wall is None for one in drawn) <= 60
     assert len({one.sun for one in drawn}) == 1500
