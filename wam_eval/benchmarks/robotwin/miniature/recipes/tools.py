@@ -36,4 +36,18 @@ def seal(model: Model) -> list[Part]:
     ]
 
 
-RECIPES: dict[str, Recipe] = {"100_seal": seal, "102_roller": roller}
+def hammer(model: Model) -> list[Part]:
+    """A hammer along y whose head has a face at +z and a claw at -z."""
+    (_, head, _), half = model.points[0][:3], model.size[0] / 2
+    steel, front, back = (0.4, 0.41, 0.44), model.high[2], model.low[2]
+    start, end = model.low[1], head + 0.02
+    claw = (0.35 * half, 0.006, 0.4 * abs(back))
+    return [
+        Part("box", (0.011, (end - start) / 2, 0.011), (0.0, (start + end) / 2, 0.0), color=_WOOD),
+        Part("box", (0.8 * half, 0.014, 0.4 * (front - back) / 2), (0.0, head, 0.15 * front), color=steel),
+        Part("box", (half, 0.018, 0.012), (0.0, head, front - 0.012), color=steel),
+        *(Part("box", claw, (i * 0.6 * half, head, 0.6 * back), color=steel) for i in (-1, 1)),
+    ]
+
+
+RECIPES: dict[str, Recipe] = {"020_hammer": hammer, "100_seal": seal, "102_roller": roller}
