@@ -89,9 +89,10 @@ def test_names_are_found_as_words(text: str, foreign: bool) -> None:
 def test_the_kernel_has_at_most_100_files() -> None:
     """The modules on which benchmarks, models and programs are built, and which a reader has to know, stay few.
 
-    Programs on top of them are not counted: commands, races, the live view, formats of other programs, training.
+    Programs on top of them are not counted: commands, races, the papers' comparisons in miniature, the live view,
+    formats of other programs, training.
     """
-    others = ("benchmarks", "models", "policies", "cli", "exchange", "racing", "training", "view")
+    others = ("benchmarks", "models", "policies", "cli", "exchange", "racing", "reproduction", "training", "view")
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
     kernel = [path for path in modules if path.relative_to(PACKAGE).parts[0] not in others]
     assert len(kernel) <= 100

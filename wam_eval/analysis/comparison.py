@@ -10,8 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wam_eval.analysis import statistics
 from wam_eval.analysis.actions import action_data, action_warnings
@@ -41,7 +44,7 @@ from wam_eval.errors import UserError, nearest, one_of, unknown
 from wam_eval.papers.averages import averages
 from wam_eval.papers.grouping import grouping
 from wam_eval.papers.published import MeasuredBy, Number, Paper, Published, read_published
-from wam_eval.protocol import NOT_STATED
+from wam_eval.protocol import NOT_STATED, OWN_TASKS
 from wam_eval.run.folder import RunFolder, mixed_protocols
 
 
@@ -306,7 +309,7 @@ def compare(entries: Sequence[Entry], accept: Sequence[str] = ()) -> Comparison:
     warnings = tuple(f"{run.name}: {text}" for run in runs for text in action_warnings(action_data(run)))
     returned = ((run.name, run.about_rollbacks(list(run.counted["key"]))) for run in runs)
     notes += tuple(f"{name}: {text}" for name, text in returned if text)
-    return Comparison(candidate.name, tuple(_judged(rows)), accepted, notes, warnings)
+    return Comparison(candidate.name, tuple(judged(rows)), accepted, notes, warnings)
 
 
 def _differences(one: Entry, other: Entry) -> Iterator[Differences]:
@@ -321,8 +324,8 @@ def _differences(one: Entry, other: Entry) -> Iterator[Differences]:
         yield from _differences(other, one)
 
 
-def _judged(rows: Sequence[ComparisonRow]) -> Iterator[ComparisonRow]:
-    """The rows with p-values after Holm's correction by level, and verdicts."""
+def judged(rows: Sequence[ComparisonRow]) -> Iterator[ComparisonRow]:
+    """The rows with p-values after Holm's correction over all rows of their level, and verdicts."""
     corrected: dict[int, float] = {}
     for level in {row.level for row in rows}:
         family = [(i, row.p) for i, row in enumerate(rows) if row.level == level and row.p is not None]
@@ -386,7 +389,7 @@ def _compare_runs(candidate: RunData, other: RunData, accept: Collection[str]) -
             if reasons:
                 yield replace(row, reasons=tuple(reasons))
             else:
-                yield _independent(row) if unmatched else _paired(row, a, b)
+                yield independent(row) if unmatched else _paired_frames(row, a, b)
 
 
 def _keyed_by_seed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -463,22 +466,35 @@ def _tasks(frame: pd.DataFrame) -> set[tuple[str, int]]:
     return set(zip(frame["suite"], frame["task"], strict=True))
 
 
-def _paired(row: ComparisonRow, a: pd.DataFrame, b: pd.DataFrame) -> ComparisonRow:
+def _paired_frames(row: ComparisonRow, a: pd.DataFrame, b: pd.DataFrame) -> ComparisonRow:
     """The comparison of two runs on the same episodes, all of which count."""
-    ours, theirs = a["success"].to_numpy(), b["success"].reindex(a.index).to_numpy(bool)
+    theirs = b["success"].reindex(a.index).to_numpy(bool)
+    tasks = a.groupby(["suite", "task"], sort=True).ngroup().to_numpy()
+    return paired(row, a["success"].to_numpy(bool), theirs, tasks)
+
+
+def paired(
+    row: ComparisonRow, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], tasks: NDArray[np.integer[Any]]
+) -> ComparisonRow:
+    """The comparison of two policies on the same episodes.
+
+    Args:
+        row: the comparison without difference and test.
+        ours, theirs: bool (n,), True for a success of the candidate and of the reference; n is at least 1.
+        tasks: int (n,), number of each episode's task.
+    """
     only_a, only_b = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     both, neither = int((ours & theirs).sum()), int((~ours & ~theirs).sum())
     low, high = statistics.paired_difference(both, only_a, only_b, neither)
-    tasks = a.groupby(["suite", "task"], sort=True).ngroup().to_numpy()
     return replace(
         row,
-        difference=(only_a - only_b) / len(a),
+        difference=(only_a - only_b) / len(ours),
         low=low,
         high=high,
         p=statistics.mcnemar_exact(only_a, only_b),
         p_permutation=statistics.permutation_within_tasks(ours, theirs, tasks),
         test="exact McNemar",
-        detectable=statistics.detectable_paired((only_a + only_b) / len(a), len(a), POWER, ALPHA),
+        detectable=statistics.detectable_paired((only_a + only_b) / len(ours), len(ours), POWER, ALPHA),
     )
 
 
@@ -513,7 +529,7 @@ def _compare_with_printed(run: RunData, method: PublishedMethod, accept: Collect
                 f"the paper's protocol does not state: {', '.join(unstated)}" if unstated else None,
                 *not_stated(run, suites),
             )
-            yield _independent(
+            yield independent(
                 ComparisonRow(
                     benchmark,
                     *_level(number, suites),
@@ -542,7 +558,7 @@ def _compare_printed(candidate: PublishedMethod, other: PublishedMethod) -> Iter
             if number.training != counterpart.training:
                 reasons.append(f"trained differently: {number.training} against {counterpart.training}")
             row = ComparisonRow(benchmark, *_level(number, ()), other.name, a, b, reasons=tuple(reasons))
-            yield _independent(replace(row, notes=(f"{ours.title} against {theirs.title}",)))
+            yield independent(replace(row, notes=(f"{ours.title} against {theirs.title}",)))
 
 
 def not_stated(run: RunData, suites: Collection[str]) -> list[str]:
@@ -551,20 +567,20 @@ def not_stated(run: RunData, suites: Collection[str]) -> list[str]:
     return [f"{run.name} does not state: {names}" for names in unknown if names]
 
 
-def is_miniature(run: RunData, benchmark: str) -> bool:
-    """True if a run played our miniature of a benchmark, which is another benchmark than the one in papers."""
-    suites = run.record.suites_of(benchmark)
-    return any(run.record.suites[suite].protocol.assets.kind == "miniature" for suite in suites)
+def own_tasks(run: RunData, benchmark: str) -> str | None:
+    """Our own tasks that a run played in place of the benchmark's, in words; ``None`` if it played none."""
+    kinds = (run.record.suites[suite].protocol.assets.kind for suite in run.record.suites_of(benchmark))
+    return next((OWN_TASKS[kind] for kind in kinds if kind in OWN_TASKS), None)
 
 
 def check_comparable(run: RunData, benchmark: str) -> None:
-    """Refuse to show a run of a miniature beside published results.
+    """Refuse to show a run of our own tasks beside published results.
 
     Raises:
-        UserError: the run played a miniature.
+        UserError: the run played a miniature or stand-in tasks.
     """
-    if is_miniature(run, benchmark):
-        raise UserError(f"run {run.name} played the embedded miniature of {benchmark}; papers played the real one")
+    if played := own_tasks(run, benchmark):
+        raise UserError(f"run {run.name} played {played} of {benchmark}; papers played the real one")
 
 
 def episodes_per_task(chosen: pd.DataFrame, paper: Paper, benchmark: str) -> str | None:
@@ -657,7 +673,7 @@ def _kind_of_whole(printed: PrintedRates) -> str:
     return f"the {kinds[0]}" if kinds else f"no mean of its {grouping(printed.benchmark).plural}"
 
 
-def _independent(row: ComparisonRow) -> ComparisonRow:
+def independent(row: ComparisonRow) -> ComparisonRow:
     """The comparison of two independent rates, if there is no reason against it."""
     a, b = row.candidate, row.reference
     if row.reasons or not (a.n and b.n) or a.successes is None or b.successes is None:

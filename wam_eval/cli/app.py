@@ -213,5 +213,5 @@ def print_table(run: Run) -> None:
 
 
 # Importing these modules registers their commands, in the order of the help. They need the names above.
-for module in ("run", "race", "plan", "results", "view", "training", "machine"):
+for module in ("run", "race", "plan", "results", "view", "training", "reproduce", "machine"):
     importlib.import_module(f"wam_eval.cli.{module}")
