@@ -82,7 +82,7 @@ def train(config: TrainingConfig, data: Sequence[Path], folder: Path, stop_at: i
     state = _State(
         step=0,
         seconds=0.0,
-        optimizer=torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay),
+        optimizer=torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True),
         average=copy.deepcopy(task.model.state_dict()),
     )
     _restore(folder / STATE, task.model, state, origin)
