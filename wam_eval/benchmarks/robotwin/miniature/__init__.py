@@ -7,15 +7,22 @@ VERSION = "2"
 """To be changed with everything that changes an episode: layouts, shapes, physics, the order of random draws."""
 
 TASK_NAMES = (
+    "adjust_bottle",
     "blocks_ranking_rgb",
     "blocks_ranking_size",
     "click_alarmclock",
     "click_bell",
     "grab_roller",
     "handover_block",
+    "move_pillbottle_pad",
     "move_playingcard_away",
+    "pick_diverse_bottles",
+    "pick_dual_bottles",
     "place_empty_cup",
     "place_mouse_pad",
+    "put_bottles_dustbin",
+    "shake_bottle",
+    "shake_bottle_horizontally",
     "stack_blocks_three",
     "stack_blocks_two",
     "stamp_seal",

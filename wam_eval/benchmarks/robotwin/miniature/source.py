@@ -10,7 +10,14 @@ from typing import Any
 
 import yaml
 
-from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, VERSION, blocks_tasks, placing_tasks, reaching_tasks
+from wam_eval.benchmarks.robotwin.miniature import (
+    TASK_NAMES,
+    VERSION,
+    blocks_tasks,
+    bottle_tasks,
+    placing_tasks,
+    reaching_tasks,
+)
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
 from wam_eval.benchmarks.robotwin.source import CONDITIONS, TaskSource
 
@@ -36,7 +43,7 @@ _RANDOMIZATION: dict[str, dict[str, Any]] = {  # condition -> `domain_randomizat
 }
 
 TASKS: dict[str, type[MiniatureTask]] = {
-    task.name: task for module in (blocks_tasks, placing_tasks, reaching_tasks) for task in module.TASKS
+    task.name: task for module in (blocks_tasks, bottle_tasks, placing_tasks, reaching_tasks) for task in module.TASKS
 }
 """Name -> class of the tasks."""
 

@@ -8,13 +8,29 @@ parts with ``solid=False`` are only seen.
 from __future__ import annotations
 
 from wam_eval.benchmarks.robotwin.miniature.objects import Model, Recipe, plain_parts
-from wam_eval.benchmarks.robotwin.miniature.recipes import devices, food, furniture, tools, vessels
+from wam_eval.benchmarks.robotwin.miniature.recipes import (
+    containers,
+    devices,
+    dishes,
+    food,
+    furniture,
+    office,
+    shoes,
+    stands,
+    tools,
+    vessels,
+)
 from wam_eval.benchmarks.robotwin.miniature.shapes import Part
 
 RECIPES: dict[str, Recipe] = {
+    **containers.RECIPES,
     **devices.RECIPES,
+    **dishes.RECIPES,
     **food.RECIPES,
     **furniture.RECIPES,
+    **office.RECIPES,
+    **shoes.RECIPES,
+    **stands.RECIPES,
     **tools.RECIPES,
     **vessels.RECIPES,
 }
