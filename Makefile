@@ -22,10 +22,10 @@ option = $(if $(strip $($(call variable,$(1)))),--$(1) "$($(call variable,$(1)))
 OPTIONS = $(foreach o,$(ONCE),$(call option,$(o))) $(foreach p,$(FILTER),--filter "$(p)") \
   $(foreach p,$(SET),--set "$(p)") $(if $(RETRY),--retry-errors)
 
-.PHONY: help setup eval train report test test-all lint docs lock
+.PHONY: help setup eval train reproduce report test test-all lint docs lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo; echo "  Variables of make eval: SUITE POLICY CKPT LABEL PROTOCOL TASKS EPISODES FILTER SET SAMPLE SAMPLE_SEED WORKERS"
 	@echo "  SIMULATORS RUN VIDEO IMAGINE ATTENTION MAX_IDENTICAL_ERRORS RETRY=1; each is an option of $(VENV)/bin/wam-eval run, whose --help explains them."
 
@@ -38,6 +38,9 @@ eval: $(VENV)/$(if $(filter small-%,$(POLICY)),.models,.eval) ## play episodes: 
 train: $(VENV)/.models ## train the small models again, or one of them: TRAINING=small-fastwam
 	@for training in $(or $(TRAINING),$(basename $(notdir $(wildcard training/*.yaml)))); do \
 	  $(VENV)/bin/wam-eval train $$training || exit 1; done
+
+reproduce: $(VENV)/.models ## repeat the papers' comparisons with small models: QUICK=1, ONLY="name,name"
+	@$(VENV)/bin/wam-eval reproduce $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)")
 
 report: $(VENV)/.eval ## write the HTML report of runs: RUN="name [name ...]"
 	@$(if $(RUN),,$(error name a run: make report RUN=name))$(VENV)/bin/wam-eval report $(RUN)

@@ -5,6 +5,7 @@ It is made of the cards in ``reports/miniatures`` and the stored results in ``re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -64,8 +65,8 @@ def markdown(tables: Sequence[Results], images: str) -> str:
 
 
 def anchor_of(comparison: Comparison) -> str:
-    """The anchor of a comparison's section, which its name gives, so that titles may change."""
-    return f"comparison-{comparison.name}"
+    """The anchor of a comparison's heading, as MkDocs and GitHub make it."""
+    return re.sub(r"[^\w\s-]", "", comparison.title).strip().lower().replace(" ", "-")
 
 
 def image_name(comparison: Comparison) -> str:
@@ -75,9 +76,9 @@ def image_name(comparison: Comparison) -> str:
 
 def _section(table: Results, images: str) -> Iterator[str]:
     card = table.comparison
-    yield from (f"## {card.title} {{#{anchor_of(card)}}}", "")
-    source = f"{card.paper}, {card.source}" if card.source else f"{card.paper}; a question that the paper leaves open"
-    yield from (f"{escape_markdown(card.question)} ({escape_markdown(source)})", "")
+    yield from (f"## {card.title}", "")
+    source = f"{card.paper}, {card.source}" if card.source else f"{card.paper} does not compare this"
+    yield from (f"{escape_markdown(card.question)} *Source: {escape_markdown(source)}.*", "")
     yield from (*markdown_lines(table), "")
     for note in notes_of(table):
         yield f"- {escape_markdown(note)}"

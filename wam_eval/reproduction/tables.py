@@ -248,7 +248,8 @@ def markdown_lines(table: Results) -> list[str]:
     """A table as lines of Markdown."""
     heads = headings_of(table)
     cells = [[escape_markdown(cell) for cell in cells_of(table, row)] for row in table.rows]
-    return markdown_table([escape_markdown(head) for head in heads], cells, "l" + "r" * (len(heads) - 1))
+    align = "".join("l" if head in ("model", "verdict") else "r" for head in heads)
+    return markdown_table([escape_markdown(head) for head in heads], cells, align)
 
 
 def terminal_of(table: Results) -> Table:

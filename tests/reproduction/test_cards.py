@@ -1,0 +1,66 @@
+"""The project's comparisons: complete, answerable in half an hour, and played with models that can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wam_eval import config
+from wam_eval.errors import UserError
+from wam_eval.papers.published import read_published
+from wam_eval.policy import check_settings, policy_class
+from wam_eval.reproduction.cards import FOLDER, Comparison, load_comparisons
+
+COMPARISONS = {one.name: one for one in load_comparisons()}
+
+
+@pytest.fixture(params=list(COMPARISONS))
+def comparison(request: pytest.FixtureRequest) -> Comparison:
+    """Each comparison of the project."""
+    return COMPARISONS[request.param]
+
+
+def test_every_family_is_compared() -> None:
+    assert {name.partition("-")[0] for name in COMPARISONS} == {"fastwam", "imagewam", "mvwam", "harmowam"}
+
+
+def test_the_paper_is_one_of_those_whose_results_are_published(comparison: Comparison) -> None:
+    papers = {f"(arXiv {paper.arxiv})" for paper in read_published().papers.values() if paper.arxiv}
+    assert any(comparison.paper.endswith(arxiv) for arxiv in papers)
+
+
+def test_the_full_extent_holds_the_quick_one(comparison: Comparison) -> None:
+    quick, full = comparison.quick, comparison.full
+    assert quick.episodes <= full.episodes and (quick.sample or 1) <= (full.sample or 1)
+
+
+def test_suites_are_of_one_benchmark(comparison: Comparison) -> None:
+    suites = {suite for entry in comparison.entries for suite in comparison.suites_of(entry)}
+    parts = [name for suite in suites for name in config.elementary(suite)]
+    assert len({config.load_suite(name).benchmark for name in parts}) == 1
+
+
+def test_policies_have_the_settings_of_the_comparison(comparison: Comparison) -> None:
+    pytest.importorskip("torch", reason="models need PyTorch: make setup MODELS=1")
+    for entry in comparison.entries:
+        if entry.policy in config.names("policies"):
+            card = config.load_policy(entry.policy)
+            benchmark = str(config.load_suite(config.elementary(comparison.suites_of(entry)[0])[0]).benchmark)
+            settings = {**card.settings, **card.benchmarks[benchmark], **entry.settings}
+            check_settings(policy_class(card), {**settings, "checkpoint": "x"})
+
+
+def test_an_unknown_comparison_has_a_suggestion() -> None:
+    with pytest.raises(UserError, match="unknown comparison 'fastwam-variant': did you mean fastwam-variants"):
+        load_comparisons(["fastwam-variant"])
+
+
+def test_two_models_of_one_label_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
+    text = (config.folders(FOLDER)[0] / "mvwam-steps.yaml").read_text().replace("4 steps", "5 steps")
+    (folder / "twice.yaml").write_text(text)
+    monkeypatch.setenv("WAM_EVAL_PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"twice.yaml:1: .*two entries have the same label"):
+        load_comparisons(["twice"])
