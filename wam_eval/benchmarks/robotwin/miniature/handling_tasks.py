@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 import sapien
 
-from wam_eval.benchmarks.robotwin.miniature.arm import Side, Vector, rotation, transform
+from wam_eval.benchmarks.robotwin.miniature.arm import TCP, Side, Vector, rotation, transform
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
 from wam_eval.benchmarks.robotwin.miniature.expert import Expert
 from wam_eval.benchmarks.robotwin.miniature.poses import (
     ALL_YAWS,
+    behind,
     contact_grasps,
     matrix,
     other_side,
@@ -19,6 +21,7 @@ from wam_eval.benchmarks.robotwin.miniature.poses import (
     position,
     shifted,
     side_of,
+    turned_about,
     turned_places,
     upright_at,
 )
@@ -28,6 +31,9 @@ from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, UPRIGHT_Y, apa
 BREADS = [0, 1, 3, 5, 6]
 """Models of bread that the tasks use."""
 
+TO_HAND = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""From the axes of a contact point to those of a hand."""
+
 FACING_BACK = (0.0, 0.0, 0.707, 0.707)
 """Orientation of an upright object whose own z axis points ahead, quaternion w, x, y, z."""
 
@@ -35,6 +41,72 @@ FACING_BACK = (0.0, 0.0, 0.707, 0.707)
 def from_above(side: Side, item: TableObject, contacts: tuple[int, ...] | None = None) -> list[Vector]:
     """Grasps at contact points with hands that point down by at least 45 degrees."""
     return [grasp for grasp in contact_grasps(side, item, contacts) if grasp[2, 0] < -0.7]
+
+
+class HangingMug(MiniatureTask):
+    """A mug at the left, to be hung on a rack at the right."""
+
+    name, limit = "hanging_mug", 900
+    HALF_OPEN, DEPTH, ABOVE = 0.6, 0.05, 0.08
+
+    def load_actors(self, draws: np.random.RandomState) -> None:
+        """The mug stands in any direction."""
+        number = draws.choice(list(range(10)))
+        turn = (0.0, 1.57, 0.0)
+        pose = draw_pose(draws, (-0.25, -0.1), (-0.05, 0.05), near_middle=True, turn=turn, rest=UPRIGHT_Y)
+        self.mug = self.add_model("039_mug", number, pose)
+        rest = (-0.22, -0.22, 0.67, 0.67)
+        pose = draw_pose(draws, (0.1, 0.3), (0.13, 0.17), turn=(0.0, 0.2, 0.0), rest=rest)
+        self.rack = self.add_model("040_rack", 0, pose, body="static")
+        self.keep_clear(self.mug, 0.1)
+        self.keep_clear(self.rack, 0.1)
+
+    def demonstrate(self, expert: Expert) -> dict[str, str]:
+        """The left hand puts the mug down in the middle, so that the right one can take it by its rim and hang it."""
+        peg = matrix(self.rack.functional_point(0))
+        along = peg[:3, 2]
+        hole = np.linalg.inv(matrix(self.mug.functional[0]))
+        goal = shifted(peg, self.DEPTH * along)
+        hung = [turned_about(goal, goal[:3, 3], along, angle) @ hole for angle in (0.0, 0.2, -0.2, 0.4, -0.4)]
+        holds = [
+            hold for hold in self._rim() if any(expert.reaches("right", p @ hold, self.ABOVE, along) for p in hung)
+        ]
+        now = matrix(self.mug.get_pose())
+        found = (
+            pose
+            for x, y in ((0.0, -0.15), (0.06, -0.12))
+            for pose in upright_at((x, y, now[2, 3] + 0.003), ALL_YAWS, now[:3, :3])
+            if any(expert.can_grasp("right", pose @ hold, self.ABOVE) for hold in holds)
+        )
+        spots = list(islice(found, 4))
+        expert.grip({"left": self.HALF_OPEN, "right": self.HALF_OPEN})
+        expert.pick("left", self.mug, from_above("left", self.mug), spots, lift=0.08, drop=0.05)
+        expert.place("left", self.mug, spots, drop=0.05)
+        expert.go_home("left")
+        now = matrix(self.mug.get_pose())
+        grasps = [now @ hold for hold in holds]
+        expert.pick("right", self.mug, grasps, hung, back=self.ABOVE, lift=0.15, drop=self.ABOVE, along=along)
+        expert.place("right", self.mug, hung, drop=self.ABOVE, release=False, along=along)
+        expert.grip({"right": 1.0})
+        expert.withdraw(0.1, "right")
+        return {"{A}": self.mug.label, "{B}": self.rack.label}
+
+    def _rim(self) -> list[Vector]:
+        """Poses of a hand in the frame of the mug, at the contact points at its rim."""
+        holds = []
+        for contact in self.mug.contacts[:4]:
+            point = matrix(contact)
+            hand = transform(point[:3, :3] @ TO_HAND, point[:3, 3])
+            hand = behind(hand, TCP)
+            holds += [turned_about(hand, point[:3, 3], hand[:3, 1], tilt) for tilt in (0.0, 0.3, -0.3, 0.6, -0.6)]
+        return holds
+
+    def check_success(self) -> bool:
+        """The handle is at the middle of the peg within 2 cm, above 86 cm, and the right gripper is open."""
+        hole = position(self.mug.functional_point(0))
+        middle = (position(self.rack.get_pose()) + position(self.rack.functional_point(0))) / 2
+        near = bool(np.all(np.abs(hole - middle)[:2] < 0.02))
+        return near and bool(hole[2] > 0.86) and self.robot.is_right_gripper_open()
 
 
 class PlaceBreadBasket(MiniatureTask):
@@ -341,6 +413,7 @@ class ScanObject(MiniatureTask):
 TASKS = (
     BeatBlockHammer,
     HandoverMic,
+    HangingMug,
     PlaceBreadBasket,
     PlaceBreadSkillet,
     PlaceBurgerFries,
