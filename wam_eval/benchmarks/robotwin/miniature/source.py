@@ -15,6 +15,7 @@ from wam_eval.benchmarks.robotwin.miniature import (
     VERSION,
     blocks_tasks,
     bottle_tasks,
+    handling_tasks,
     placing_tasks,
     reaching_tasks,
 )
@@ -43,7 +44,9 @@ _RANDOMIZATION: dict[str, dict[str, Any]] = {  # condition -> `domain_randomizat
 }
 
 TASKS: dict[str, type[MiniatureTask]] = {
-    task.name: task for module in (blocks_tasks, bottle_tasks, placing_tasks, reaching_tasks) for task in module.TASKS
+    task.name: task
+    for module in (blocks_tasks, bottle_tasks, handling_tasks, placing_tasks, reaching_tasks)
+    for task in module.TASKS
 }
 """Name -> class of the tasks."""
 
