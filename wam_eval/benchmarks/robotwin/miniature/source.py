@@ -13,11 +13,15 @@ import yaml
 from wam_eval.benchmarks.robotwin.miniature import (
     TASK_NAMES,
     VERSION,
+    arranging_tasks,
+    basket_tasks,
     blocks_tasks,
     bottle_tasks,
+    bowl_tasks,
     handling_tasks,
     placing_tasks,
     reaching_tasks,
+    shoe_tasks,
 )
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
 from wam_eval.benchmarks.robotwin.source import CONDITIONS, TaskSource
@@ -45,7 +49,17 @@ _RANDOMIZATION: dict[str, dict[str, Any]] = {  # condition -> `domain_randomizat
 
 TASKS: dict[str, type[MiniatureTask]] = {
     task.name: task
-    for module in (blocks_tasks, bottle_tasks, handling_tasks, placing_tasks, reaching_tasks)
+    for module in (
+        arranging_tasks,
+        basket_tasks,
+        blocks_tasks,
+        bottle_tasks,
+        bowl_tasks,
+        handling_tasks,
+        placing_tasks,
+        reaching_tasks,
+        shoe_tasks,
+    )
     for task in module.TASKS
 }
 """Name -> class of the tasks."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from wam_eval.benchmarks.robotwin.miniature.objects import Model, Recipe, plain_parts
 from wam_eval.benchmarks.robotwin.miniature.recipes import (
+    bottles,
     containers,
     devices,
     dishes,
@@ -23,6 +24,7 @@ from wam_eval.benchmarks.robotwin.miniature.recipes import (
 from wam_eval.benchmarks.robotwin.miniature.shapes import Part
 
 RECIPES: dict[str, Recipe] = {
+    **bottles.RECIPES,
     **containers.RECIPES,
     **devices.RECIPES,
     **dishes.RECIPES,

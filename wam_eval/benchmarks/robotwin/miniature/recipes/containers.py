@@ -1,11 +1,11 @@
-"""Recipes of open boxes: basket with a handle, plastic box, dustbin."""
+"""Recipes of open boxes: basket with a handle, plastic box, dustbin, table bin."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from wam_eval.benchmarks.robotwin.miniature.objects import Model, Recipe, family_color
-from wam_eval.benchmarks.robotwin.miniature.recipes.vessels import hollow_box
+from wam_eval.benchmarks.robotwin.miniature.recipes.vessels import hollow_box, hollow_round
 from wam_eval.benchmarks.robotwin.miniature.shapes import Part
 
 _STRAW, _DARK_STRAW, _GRAY = (0.78, 0.6, 0.36), (0.6, 0.43, 0.24), (0.42, 0.46, 0.5)
@@ -56,4 +56,14 @@ def dustbin(model: Model) -> list[Part]:
     return [*hollow_box(model, 0.012, 0.215, (0.2, 0.36, 0.3)), *rim]
 
 
-RECIPES: dict[str, Recipe] = {"011_dustbin": dustbin, "062_plasticbox": plastic_box, "110_basket": basket}
+def trash_bin(model: Model) -> list[Part]:
+    """A round bin that is open at the top."""
+    return hollow_round(model, 0.004, 0.006, family_color(model.family, model.number), count=8, foot=0.8)
+
+
+RECIPES: dict[str, Recipe] = {
+    "011_dustbin": dustbin,
+    "062_plasticbox": plastic_box,
+    "063_tabletrashbin": trash_bin,
+    "110_basket": basket,
+}
