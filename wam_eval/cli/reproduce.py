@@ -15,6 +15,7 @@ from wam_eval.errors import UserError
 if TYPE_CHECKING:
     from wam_eval.reproduction.cards import Comparison
     from wam_eval.reproduction.playing import Estimated, Player, Work
+    from wam_eval.reproduction.results import Cost
 
 
 @app.command()
@@ -101,7 +102,8 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
     from wam_eval.reproduction.results import collect, results_folder, write_result
     from wam_eval.run.bench import this_machine
 
-    well = True
+    failures: list[str] = []
+    costs: dict[str, Cost] = {}
     for part in work:
         if not part.left:
             continue
@@ -109,9 +111,12 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
         try:
             play(part, sys.argv, retry_errors)
         except UserError as error:
-            print(f"wam-eval reproduce: {part.player.run}: {error}", file=sys.stderr)
-            well = False
-    costs = measure_costs([part.player for part in work])
-    machine = this_machine().device if costs else ""
-    write_result(collect(comparison, players, costs, machine), results_folder())
-    return well
+            failures.append(f"{part.player.run}: {error}")
+    try:
+        costs = measure_costs([part.player for part in work])
+    except UserError as error:
+        failures.append(f"costs of {comparison.name}: {error}")
+    write_result(collect(comparison, players, costs, this_machine().device), results_folder())
+    for text in failures:
+        print(f"wam-eval reproduce: {text}", file=sys.stderr)
+    return not failures

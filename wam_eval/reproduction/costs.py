@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wam_eval.policy import NotSupported, Policy, make_policy
+from wam_eval.policy import NotSupported, Policy, make_policy, policy_class
 from wam_eval.reproduction.playing import Player
 from wam_eval.reproduction.results import Cost
 from wam_eval.run.bench import bench_arguments
@@ -38,7 +39,10 @@ def measure_costs(players: Sequence[Player]) -> dict[str, Cost]:
     try:
         for player in players:
             assert player.policy is not None
-            arguments = bench_arguments(player.policy, player.checkpoint, player.benchmark, _single(player))
+            benchmark = player.benchmark if player.policy.benchmarks else None
+            known = policy_class(player.policy).Settings.model_fields
+            single = {name: value for name, value in SINGLE.items() if name in known}
+            arguments = bench_arguments(player.policy, player.checkpoint, benchmark, single)
             made[player.entry.label] = make_policy(player.policy, arguments)
         times = _times(made)
         if not times:
@@ -60,15 +64,7 @@ def measure_costs(players: Sequence[Player]) -> dict[str, Cost]:
             policy.close()
 
 
-def _single(player: Player) -> dict[str, object]:
-    from wam_eval.policy import policy_class
-
-    assert player.policy is not None
-    known = policy_class(player.policy).Settings.model_fields
-    return {name: value for name, value in SINGLE.items() if name in known}
-
-
-def _times(policies: dict[str, Policy]) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def _times(policies: dict[str, Policy]) -> dict[str, NDArray[np.float64]]:
     """Milliseconds of the answers of each policy with an example, float64 (ROUNDS,), in alternation."""
     examples = {}
     for label, policy in policies.items():

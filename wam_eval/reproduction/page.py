@@ -77,7 +77,7 @@ def image_name(comparison: Comparison) -> str:
 def _section(table: Results, images: str) -> Iterator[str]:
     card = table.comparison
     yield from (f"## {card.title}", "")
-    source = f"{card.paper}, {card.source}" if card.source else f"{card.paper} does not compare this"
+    source = f"{card.paper}, {card.source}" if card.source else f"a question of ours about {card.paper}"
     yield from (f"{escape_markdown(card.question)} *Source: {escape_markdown(source)}.*", "")
     yield from (*markdown_lines(table), "")
     for note in notes_of(table):
