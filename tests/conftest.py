@@ -95,15 +95,15 @@ def shared_assets() -> Path:
 @pytest.fixture(scope="session")
 def libero_plus_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LIBERO-Plus's task data: the user's own copy, or the shared archive, unpacked once."""
-    from wam_eval.benchmarks.libero_plus.data import VARIABLE, find_data
+    from wam_eval.benchmarks.libero_plus.data import STAND_IN, VARIABLE, data_in
 
-    if given := os.environ.get(VARIABLE):
-        return find_data(given)
+    if (given := os.environ.get(VARIABLE)) and given != STAND_IN:
+        return data_in(Path(given))
     if not SHARED_LIBERO_PLUS.is_file():
         pytest.skip(f"no copy of LIBERO-Plus: type `wam-eval setup libero_plus`, and set {VARIABLE}")
     folder = tmp_path_factory.mktemp("libero_plus")
     subprocess.run(["tar", "xf", SHARED_LIBERO_PLUS, "-C", folder], check=True)  # tarfile takes three times as long
-    return find_data(str(folder))
+    return data_in(folder)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,12 @@ from wam_eval.version_classes import class_of
 NOT_STATED = "not stated"
 """Kind of the assets of a run whose source does not state them."""
 
+OWN_TASKS = {
+    "miniature": "the embedded miniature",
+    "stand-in tasks": "the embedded stand-ins",
+}
+"""Kinds of assets with which a run plays other tasks than those of papers, in words."""
+
 CLASSES = ("physics_class", "render_class")
 """Fields that follow from ``versions`` and the tables of :mod:`wam_eval.version_classes`."""
 
@@ -22,7 +28,8 @@ class AssetsRecord(BaseModel):
 
     Attributes:
         kind: ``official``, ``partial`` (a tree that differs from the official one), ``stand-in`` (our own, with the
-            same physics), ``miniature`` (our own smaller benchmark, which is never shown beside published results),
+            same physics), ``miniature`` (our own smaller benchmark) or ``stand-in tasks`` (the benchmark's tasks, with
+            instructions or objects of our own), which are never shown beside published results,
             ``recorded starts`` (any of these, but the episodes start where demonstrations were recorded) or
             ``not stated`` (in an imported run).
         digest: SHA-256 over the contents of the tree's files, or over names and sizes where reading them would take too

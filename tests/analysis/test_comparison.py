@@ -402,8 +402,9 @@ def test_equal_policies_differ_significantly_in_at_most_5_percent(
     assert all((row.p < ALPHA) == (not row.low <= 0 <= row.high) or abs(row.p - ALPHA) < 0.03 for row in rows)
 
 
-def test_a_miniature_is_never_compared_with_papers() -> None:
-    mine = run("mine", 0.9, 0, assets={"kind": "miniature", "digest": "1"})
-    with pytest.raises(UserError, match="played the embedded miniature of libero; papers played the real one"):
+@pytest.mark.parametrize(("kind", "name"), [("miniature", "miniature"), ("stand-in tasks", "stand-ins")])
+def test_tasks_of_our_own_are_never_compared_with_papers(kind: str, name: str) -> None:
+    mine = run("mine", 0.9, 0, assets={"kind": kind, "digest": "1"})
+    with pytest.raises(UserError, match=f"played the embedded {name} of libero; papers played the real one"):
         compare([mine, method(trials=1000)])
-    assert overall(mine, run("other", 0.1, 1, assets={"kind": "miniature", "digest": "1"})).verdict is Verdict.BETTER
+    assert overall(mine, run("other", 0.1, 1, assets={"kind": kind, "digest": "1"})).verdict is Verdict.BETTER

@@ -51,7 +51,6 @@ RUN = ("run", "--suite", "toy", "--policy", "push")
         ((*RUN, "--set", "pause=[1"), "--set pause=[1: not a YAML value"),
         ((*RUN, "--sample", "20"), "a sample of 20: give the share"),
         ((*RUN, "--sample-seed", "1"), "--sample-seed needs a share of the tasks: add --sample"),
-        (("run", "--suite", "libero_plus", "--policy", "hold"), "wam-eval setup libero_plus"),
         (("show", "nothing"), "unknown run 'nothing'"),
         (("play", "nothing", "toy/00/000"), "unknown run 'nothing'"),
         (("compare", "nothing", "random"), "unknown run or published method 'nothing'"),

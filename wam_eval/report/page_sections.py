@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wam_eval.analysis.actions import action_data, action_warnings
-from wam_eval.analysis.comparison import is_miniature
+from wam_eval.analysis.comparison import own_tasks
 from wam_eval.analysis.estimates import (
     Estimate,
     all_tasks_count,
@@ -197,7 +197,7 @@ def baselines(runs: Sequence[RunData], labels: Sequence[str], benchmark: str, pu
         for position, (run, label) in enumerate(zip(runs, labels, strict=True))
     ]
     mine = [line for line in mine if line.values]
-    if any(is_miniature(run, benchmark) for run in runs):
+    if any(own_tasks(run, benchmark) for run in runs):
         return None
     conditions = [c for c in group.conditions if any(c in line.values for line in mine)]
     others = _published(benchmark, set(conditions), published)

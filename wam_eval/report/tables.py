@@ -182,6 +182,7 @@ def not_comparable(kind: str) -> str:
         "partial": "assets that are not, or not known to be, the official ones",
         "recorded starts": "starts of recorded demonstrations, not of the benchmark",
         "miniature": "the embedded miniature: another robot and other objects",
+        "stand-in tasks": "embedded stand-ins: the benchmark's numbers, but our own pictures, objects and instructions",
     }
     if kind == NOT_STATED:
         return "assets that the imported files do not state."

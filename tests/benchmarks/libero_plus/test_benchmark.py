@@ -54,8 +54,21 @@ def test_suites_have_sizes_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> No
     suites = [config.load_suite(name) for name in config.elementary("libero_plus")]
     assert {suite.base: suite.task_count for suite in suites} == {base: sum(counts) for base, counts in COUNTS.items()}
     assert sum(suite.task_count for suite in suites) == 10030
-    with pytest.raises(UserError, match=VARIABLE):
-        plan_run("libero_plus")
+
+
+def test_without_a_copy_the_stand_ins_of_all_tasks_are_planned(standins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "stand-in")
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
+    plans = plan_run("libero_plus")
+    assert [len(planned.episodes) for planned in plans] == [sum(counts) for counts in COUNTS.values()]
+    assert not any(planned.not_run for planned in plans)
+    (assets,) = {planned.protocol.assets for planned in plans}
+    assert assets.kind == "stand-in tasks" and not plans[0].protocol.publishable
+    assert "embedded stand-ins of LIBERO-Plus" in assets.detail
+    other = AssetsRecord(kind="official", digest="another", detail="LIBERO's")
+    monkeypatch.setattr(module, "find_libero_assets", lambda: Assets(standins, other))
+    found = plan_run(PLUS)[0].protocol.assets
+    assert found.kind == "stand-in tasks" and found.digest != assets.digest
 
 
 def test_every_suite_has_step_limits() -> None:
@@ -334,7 +347,8 @@ def test_another_libero_in_the_simulators_interpreter_is_refused() -> None:
 def test_the_check_without_a_copy(plus: LiberoPlus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     check = plus.check_data()
-    assert check.status == "warn" and "wam-eval setup libero_plus" in check.fix
+    assert (check.status, check.detail.partition(":")[0]) == ("warn", "no copy")
+    assert "embedded stand-ins" in check.detail and "wam-eval setup libero_plus" in check.fix
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     check = plus.check_data()
     assert check.status == "fail" and f"{tmp_path} is not LIBERO-Plus" in check.detail

@@ -36,7 +36,23 @@ def test_the_variable_comes_before_the_yaml(data: Path, tmp_path: Path, monkeypa
     assert find_data(str(tmp_path / "elsewhere")) == data
     monkeypatch.delenv(VARIABLE)
     assert find_data(str(data)) == data
-    with pytest.raises(UserError, match=f"set {VARIABLE} .* `wam-eval setup libero_plus`"):
+
+
+def test_without_a_path_there_is_no_copy(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "stand-in")
+    assert find_data(str(data)) is None, "the word asks for the stand-ins"
+    monkeypatch.delenv(VARIABLE)
+    assert find_data(None) is None
+    assert find_data("stand-in") is None
+
+
+def test_assets_without_a_copy_are_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone who has the assets does not want to play the stand-ins."""
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv(ASSETS_VARIABLE, str(tmp_path))
+    with pytest.raises(
+        UserError, match=f"no copy of its task data is named: set {VARIABLE}, .* or unset {ASSETS_VARIABLE}"
+    ):
         find_data(None)
 
 

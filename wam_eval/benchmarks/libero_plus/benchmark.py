@@ -27,7 +27,6 @@ from wam_eval.benchmarks.libero_plus.data import (
     CLASSIFICATION,
     VARIABLE,
     Archive,
-    LiberoPlusEnvironment,
     assets_in,
     data_in,
     find_assets,
@@ -36,6 +35,7 @@ from wam_eval.benchmarks.libero_plus.data import (
     read_archive,
     unpack_command,
 )
+from wam_eval.benchmarks.libero_plus.standins import standin_folder, standin_manifest
 from wam_eval.benchmarks.libero_plus.tasks import COUNTS, DIMENSIONS, Manifest, PlusTask, read_manifest
 from wam_eval.config import SuiteConfig, TaskConfig
 from wam_eval.episode import Episode
@@ -53,17 +53,18 @@ SIZES: dict[str | int, int] = {
 }
 """Dimension -> number of tasks."""
 _PACKAGES = (*PACKAGES, "scipy")  # scipy blurs the images of noise tasks
+_STANDINS = "embedded stand-ins of LIBERO-Plus: its numbers, with our own textures, lights, objects and instructions"
 NO_ASSETS = "needs LIBERO-Plus assets"
 """Reason why a task is not run without the archive of assets."""
 
 
 @dataclass(frozen=True)
 class LiberoPlusInstallation(LiberoInstallation):
-    """A copy of LIBERO-Plus's data beside the installed LIBERO.
+    """A copy of LIBERO-Plus's data, or its stand-ins, beside the installed LIBERO.
 
     Attributes:
         manifest: its tasks.
-        archive: its assets; ``None`` if they are not on this machine.
+        archive: its assets; ``None`` if they are not on this machine, and for the stand-ins, which lack none.
     """
 
     manifest: Manifest
@@ -134,25 +135,27 @@ class LiberoPlus(LiberoFamily):
         return in_words(program, protocol, plus=True)
 
     def detect(self, versions: Mapping[str, str]) -> LiberoPlusInstallation:
-        """The user's copy of the data, and the installed LIBERO."""
+        """The user's copy of the data, or the stand-ins if there is none, and the installed LIBERO."""
         data = find_data(self.config.assets)
-        manifest = read_manifest(data)
-        folder = find_assets(data)
-        archive = read_archive(folder) if folder else None
         libero = find_libero_assets()
+        if data is None:
+            folder, archive, manifest = standin_folder(libero.path), None, standin_manifest()
+            record = _standin_record(libero, manifest)
+            places = {"data": str(folder), "plus_assets": str(folder / "assets"), "stand_ins": True}
+        else:
+            manifest = read_manifest(data)
+            assets = find_assets(data)
+            archive = read_archive(assets) if assets else None
+            record = _assets_record(libero, data, manifest, archive)
+            places = {"data": str(data), "plus_assets": str(assets) if assets else None}
         python, found = find_packages(self.config, versions, _PACKAGES)
         check_driver(python, found)
         return LiberoPlusInstallation(
             simulator="wam_eval.benchmarks.libero_plus.simulator:LiberoPlusSimulator",
             python=python,
-            settings={
-                "assets": str(libero.path),
-                "data": str(data),
-                "plus_assets": str(folder) if folder else None,
-                "start_states": reference_for(found["mujoco"]),
-            },
+            settings={"assets": str(libero.path), **places, "start_states": reference_for(found["mujoco"])},
             versions=found,
-            assets=_assets_record(libero, data, manifest, archive),
+            assets=record,
             prepares=True,
             packages=_PACKAGES,
             manifest=manifest,
@@ -166,19 +169,20 @@ class LiberoPlus(LiberoFamily):
 
     def check_data(self) -> Check:
         """Check the user's copy of LIBERO-Plus."""
-        if not (LiberoPlusEnvironment().root or self.config.assets):
-            return Check(
-                "LIBERO-Plus", "warn", "no copy", f"wam-eval setup libero_plus, or {VARIABLE}=/path/to/LIBERO-plus"
-            )
         try:
             data = find_data(self.config.assets)
-            manifest = read_manifest(data)
+            manifest = read_manifest(data) if data else standin_manifest()
         except UserError as error:
             return Check("LIBERO-Plus", "fail", str(error), f"unset {VARIABLE}, or correct it")
         try:
             check_driver(*find_packages(self.config, self.card(None)[1].versions, _PACKAGES))
         except UserError as error:  # its text says what to do
             return Check("LIBERO-Plus", "fail", str(error))
+        if data is None:
+            advice = (
+                f"wam-eval setup libero_plus, or {VARIABLE}=/path/to/LIBERO-plus, for results that compare with others"
+            )
+            return Check("LIBERO-Plus", "warn", f"no copy: {_STANDINS}", advice)
         try:
             folder = find_assets(data)
         except UserError as error:
@@ -241,6 +245,15 @@ def check_driver(python: str, found: Mapping[str, str]) -> None:
             f"{python} has hf-libero {found['hf-libero']}, and {sys.executable}, which plans the tasks, has {here}: "
             "install the same version in both"
         )
+
+
+def _standin_record(libero: Assets, manifest: Manifest) -> AssetsRecord:
+    """LIBERO's assets and the version of the stand-ins."""
+    return AssetsRecord(
+        kind="stand-in tasks",
+        digest=hashlib.sha256(f"{libero.record.digest}\0stand-ins {manifest.digest}".encode()).hexdigest(),
+        detail=f"{libero.record.detail}; {_STANDINS}",
+    )
 
 
 def _assets_record(libero: Assets, data: Path, manifest: Manifest, archive: Archive | None) -> AssetsRecord:

@@ -20,6 +20,8 @@ ARCHIVE = "assets.zip"
 """Name of the archive of assets, as it is downloaded."""
 ASSET_FOLDERS = ("new_objects", "scenes", "textures")
 """Folders of the archive, besides LIBERO's own assets."""
+STAND_IN = "stand-in"
+"""Value of the variable, and of ``assets`` in the benchmark's YAML, that asks for the embedded stand-ins."""
 CLASSIFICATION = Path("benchmark/task_classification.json")
 """Upstream's list of tasks with dimension and difficulty, relative to the data folder."""
 
@@ -53,7 +55,7 @@ class LiberoPlusEnvironment(BaseSettings):
     """Environment variables of LIBERO-Plus.
 
     Attributes:
-        root: ``WAM_EVAL_LIBERO_PLUS_ROOT``, a checkout of LIBERO-Plus or its task data.
+        root: ``WAM_EVAL_LIBERO_PLUS_ROOT``, a checkout of LIBERO-Plus or its task data, or ``stand-in``.
         assets: ``WAM_EVAL_LIBERO_PLUS_ASSETS``, the unpacked archive of assets; searched for below the data if empty.
     """
 
@@ -111,22 +113,28 @@ def possible_paths(name: str) -> tuple[str, ...]:
     return (name, *(f"scenes/{kind}/{scene}" for kind in ("lights", f"{room}250", f"{room}xml")))
 
 
-def find_data(configured: str | None) -> Path:
+def find_data(configured: str | None) -> Path | None:
     """The data folder that the user names: it contains ``bddl_files``, ``init_files`` and ``benchmark``.
 
     Args:
         configured: path from the benchmark's YAML; the environment variable comes first.
 
+    Returns:
+        ``None`` if no path is given, or the word ``stand-in``.
+
     Raises:
-        UserError: no path is given, or it is no copy of LIBERO-Plus; the text describes the fault.
+        UserError: it is no copy of LIBERO-Plus, or only its assets are named; the text describes the fault.
     """
-    given = LiberoPlusEnvironment().root or configured
-    if not given:
+    environment = LiberoPlusEnvironment()
+    given = environment.root or configured
+    if given and given != STAND_IN:
+        return data_in(Path(given))
+    if environment.assets:
         raise UserError(
-            f"LIBERO-Plus was not found: set {VARIABLE} to a checkout of it (or its unpacked task data), "
-            "or type `wam-eval setup libero_plus`"
+            f"{ASSETS_VARIABLE} names LIBERO-Plus's assets, but no copy of its task data is named: set {VARIABLE}, "
+            f"type `wam-eval setup libero_plus`, or unset {ASSETS_VARIABLE} to play the embedded stand-ins"
         )
-    return data_in(Path(given))
+    return None
 
 
 def data_in(root: Path) -> Path:

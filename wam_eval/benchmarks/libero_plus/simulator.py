@@ -27,6 +27,7 @@ from wam_eval.benchmarks.libero_plus.perturbations import (
     register_objects,
     set_reset_joints,
 )
+from wam_eval.benchmarks.libero_plus.standins import write_files
 from wam_eval.benchmarks.libero_plus.tasks import Variation, parse_name
 from wam_eval.episode import Episode
 
@@ -76,10 +77,12 @@ class PlusSimulatorSettings(LiberoPlusSettings, SimulatorSettings):
     Attributes:
         data: folder of LIBERO-Plus's data.
         plus_assets: unpacked archive of assets; ``None`` if there is none.
+        stand_ins: True if both are stand-ins, whose files are written when a task is loaded.
     """
 
     data: Path
     plus_assets: Path | None
+    stand_ins: bool = False
 
 
 class LiberoPlusSimulator(LiberoSimulator):
@@ -95,6 +98,8 @@ class LiberoPlusSimulator(LiberoSimulator):
 
     def _load_scene(self, episode: Episode) -> tuple[Scene, NDArray[np.float64]]:
         variation = _variation(episode)
+        if self._settings.stand_ins:
+            write_files(self._settings.data, self._settings.assets, variation)
         bddl, arena = self._scene_bddl(variation), self._arena(variation)
         scene = self._reuse_scene((bddl, arena), lambda: self._build(bddl, arena))
         scene.apply(variation, episode)

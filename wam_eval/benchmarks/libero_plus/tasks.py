@@ -69,7 +69,7 @@ UNGRADED = 121
 OFFICIAL = "b4d97093623d54ca8591c0d1762164aac4b2acf09ff9247990a972f4346513d1"
 """Digest of the data at upstream's commit 4976dc30."""
 
-_CATEGORIES = {
+CATEGORIES = {
     "Camera Viewpoints": "camera",
     "Robot Initial States": "robot",
     "Language Instructions": "language",
@@ -78,6 +78,7 @@ _CATEGORIES = {
     "Sensor Noise": "noise",
     "Objects Layout": "layout",
 }
+"""Category in upstream's list of tasks -> dimension."""
 
 # ---------------------------------------------------------------------- names of tasks
 
@@ -351,11 +352,16 @@ def room_of(bddl: str) -> Room:
     match = _PROBLEM.search(bddl)
     if not match:
         raise ValueError("it names no room of LIBERO-Plus")
-    if both := _FLOOR_AND_WALL.fullmatch(match[1]):
+    return room_named(match[1])
+
+
+def room_named(name: str) -> Room:
+    """The room of a name, which is the end of a problem's name; see the table above."""
+    if both := _FLOOR_AND_WALL.fullmatch(name):
         return Room(_FLOOR_SCENE, _FLOORS.get(both[1], both[1]), _WALLS.get(both[2], both[2]))
-    if floor := _FLOOR.fullmatch(match[1]):
+    if floor := _FLOOR.fullmatch(name):
         return Room(_FLOOR_SCENE, _FLOORS.get(floor[1], floor[1]))
-    scene, _, wall = match[1].partition("_Wall_")
+    scene, _, wall = name.partition("_Wall_")
     return Room(scene, wall=_WALLS.get(wall, wall) or None)
 
 
@@ -555,7 +561,7 @@ class _TaskReader:
         except ValueError as error:
             raise UserError(f"{source}: {error}") from error
         dimension = variation.dimension
-        if _CATEGORIES.get(entry["category"]) != dimension:
+        if CATEGORIES.get(entry["category"]) != dimension:
             raise UserError(f"{source} is in {entry['category']!r}, but its name is that of a {dimension} task")
         if dimension == "layout":
             self._files.read(variation.init_state_file(self._files.data))
