@@ -47,7 +47,7 @@ class HangingMug(MiniatureTask):
     """A mug at the left, to be hung on a rack at the right."""
 
     name, limit = "hanging_mug", 900
-    HALF_OPEN, DEPTH, ABOVE = 0.6, 0.05, 0.08
+    HALF_OPEN, DEPTH, RAISE, ABOVE = 0.6, 0.05, 0.015, 0.1
 
     def load_actors(self, draws: np.random.RandomState) -> None:
         """The mug stands in any direction."""
@@ -66,7 +66,7 @@ class HangingMug(MiniatureTask):
         peg = matrix(self.rack.functional_point(0))
         along = peg[:3, 2]
         hole = np.linalg.inv(matrix(self.mug.functional[0]))
-        goal = shifted(peg, self.DEPTH * along)
+        goal = shifted(peg, self.DEPTH * along + [0.0, 0.0, self.RAISE])
         hung = [turned_about(goal, goal[:3, 3], along, angle) @ hole for angle in (0.0, 0.2, -0.2, 0.4, -0.4)]
         holds = [
             hold for hold in self._rim() if any(expert.reaches("right", p @ hold, self.ABOVE, along) for p in hung)
