@@ -36,7 +36,7 @@ eval: $(VENV)/$(if $(filter small-%,$(POLICY)),.models,.eval) ## play episodes: 
 	@$(VENV)/bin/wam-eval run $(strip $(OPTIONS))
 
 train: $(VENV)/.models ## train the small models again, or one of them: TRAINING=small-fastwam
-	@for training in $(or $(TRAINING),$(basename $(notdir $(wildcard training/*.yaml)))); do \
+	@for training in $(or $(TRAINING),$$($(PY) -c "from wam_eval import config; print(*config.names('training'))")); do \
 	  $(VENV)/bin/wam-eval train $$training || exit 1; done
 
 reproduce: $(VENV)/.models ## repeat the papers' comparisons with small models: QUICK=1, ONLY="name,name"

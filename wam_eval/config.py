@@ -280,19 +280,44 @@ def names(kind: str) -> list[str]:
 
 def load_suite(name: str) -> SuiteConfig:
     """Read a suite by name. Raises :class:`UserError` for an unknown name or a faulty file."""
-    return _load_named("suites", "suite", name, SuiteConfig)
+    return load_named("suites", "suite", name, SuiteConfig)
 
 
 def load_policy(name: str) -> PolicyConfig:
     """Read a policy by name, or from the path of a YAML file."""
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name), PolicyConfig)
-    return _load_named("policies", "policy", name, PolicyConfig)
+    return load_named("policies", "policy", name, PolicyConfig)
+
+
+def load_named(kind: str, noun: str, name: str, model: type[Model]) -> Model:
+    """Read what has a name: a YAML file, a variant in a file, or what another package provides, in this order.
+
+    Args:
+        kind: folder of the files, as of :func:`names`.
+        noun: the kind in messages.
+        name: the name.
+        model: type of the content.
+
+    Raises:
+        UserError: an unknown name, or a faulty file.
+    """
+    for folder in folders(kind):
+        if (folder / f"{name}.yaml").is_file():
+            return read_yaml(folder / f"{name}.yaml", model)
+        for path in folder.glob("*.yaml"):
+            variant = name.removeprefix(f"{path.stem}-")
+            if variant != name and variant in _variants(path):
+                return read_yaml(path, model, variant)
+    provided: Mapping[str, Model] = _provided(kind)
+    if name in provided:
+        return provided[name]
+    raise unknown(noun, name, names(kind), _titles(kind))
 
 
 def load_benchmark_config(name: str) -> BenchmarkConfig:
     """Read the configuration of a benchmark."""
-    return _load_named("suites/benchmarks", "benchmark", name, BenchmarkConfig)
+    return load_named("suites/benchmarks", "benchmark", name, BenchmarkConfig)
 
 
 def elementary(name: str) -> list[str]:
@@ -342,21 +367,6 @@ def _titles(kind: str) -> dict[str, str]:
             if found := re.search(r"^title: *(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
                 titles[found[1].strip("'\"")] = path.stem
     return titles
-
-
-def _load_named(kind: str, noun: str, name: str, model: type[Model]) -> Model:
-    """A file of a name, a variant in a file, or what another package provides under the name, in this order."""
-    for folder in folders(kind):
-        if (folder / f"{name}.yaml").is_file():
-            return read_yaml(folder / f"{name}.yaml", model)
-        for path in folder.glob("*.yaml"):
-            variant = name.removeprefix(f"{path.stem}-")
-            if variant != name and variant in _variants(path):
-                return read_yaml(path, model, variant)
-    provided: Mapping[str, Model] = _provided(kind)
-    if name in provided:
-        return provided[name]
-    raise unknown(noun, name, names(kind), _titles(kind))
 
 
 def _parse(path: Path, extended: tuple[Path, ...] = ()) -> tuple[yaml.Node | None, dict[str, Any]]:

@@ -21,18 +21,23 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Generator, Tensor  # noqa: E402
 
 from tests.test_demonstrations import demonstration, write  # noqa: E402
+from wam_eval.config import names  # noqa: E402
 from wam_eval.errors import UserError  # noqa: E402
-from wam_eval.training.config import TrainingConfig, load_training, training_names  # noqa: E402
+from wam_eval.training.config import TrainingConfig, load_training  # noqa: E402
 from wam_eval.training.trainer import LOSSES, MODEL, PLOT, STATE, learning_rate, train  # noqa: E402
 
 
 class Line:
     """A straight line that is fitted to noisy samples of another one."""
 
-    def __init__(self, settings: Mapping[str, Any], folders: Sequence[Path]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], folders: Sequence[Path], episodes: int | None, start: Path | None
+    ) -> None:
         self.model = torch.nn.Linear(1, 1)
         self.samples = 100
         self._fault = settings.get("fault")
+        if start:
+            self.model.load_state_dict(load_file(start))
 
     def losses(self, samples: Tensor, generator: Generator) -> dict[str, Tensor]:
         x = samples[:, None] / 100
@@ -92,6 +97,16 @@ def test_other_data_are_refused(tmp_path: Path, data: list[Path]) -> None:
     other = [write(tmp_path / "other", demonstration(1))]
     with pytest.raises(UserError, match="other data"):
         train(config(steps=20), other, tmp_path / "out")
+
+
+def test_a_training_begins_with_another_ones_model(tmp_path: Path, data: list[Path]) -> None:
+    first = train(config(), data, tmp_path / "first")
+    further = config(steps=1, learning_rate=1e-6)
+    found = load_file(train(further, data, tmp_path / "second", start=first))
+    assert float(found["weight"]) == pytest.approx(float(load_file(first)["weight"]), abs=1e-4)
+    (tmp_path / "second" / MODEL).unlink()
+    with pytest.raises(UserError, match="a training with other start"):
+        train(further, data, tmp_path / "second", start=train(config(seed=1), data, tmp_path / "other"))
 
 
 def test_a_broken_state_is_named(tmp_path: Path, data: list[Path]) -> None:
@@ -155,16 +170,21 @@ def test_two_processes_share_a_batch_and_agree(tmp_path: Path, data: list[Path])
 
 
 def test_every_training_of_the_repository_can_be_read() -> None:
-    assert "small-fastwam" in training_names()
-    for name in training_names():
+    assert "small-fastwam" in names("training")
+    for name in names("training"):
         assert load_training(name).steps > 0
 
 
 def test_a_faulty_description_names_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "training.yaml"
     path.write_text("title: x\ntask: nowhere\nsteps: 0\n")
-    with pytest.raises(UserError, match=r"task: .*data: Field required; steps: "):
+    with pytest.raises(UserError, match=r"training.yaml:2: task: (.|\n)*data: Field required\n.*:3: steps: "):
         load_training(str(path))
+
+
+def test_episodes_of_the_model_itself_need_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`played` needs `policy`, and the training of its model as `start`"):
+        config(data={**config().data.model_dump(), "policy": "small-mvwam", "played": {"toy": 1}})
 
 
 def test_an_unknown_training_is_refused() -> None:

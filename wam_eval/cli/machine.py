@@ -20,6 +20,7 @@ class Kind(str, Enum):
 
     SUITES = "suites"
     POLICIES = "policies"
+    TRAININGS = "trainings"
     BENCHMARKS = "benchmarks"
     TASKS = "tasks"
     RUNS = "runs"
@@ -38,7 +39,7 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List suites, policies, benchmarks, tasks, runs, tables of papers, published methods, or published results."""
+    """List suites, policies, trainings, benchmarks, tasks, runs, tables of papers, and published methods or results."""
     if kind is not Kind.RESULTS and (benchmark or regime):
         raise UserError("--benchmark and --regime are for `wam-eval list results`")
     if kind is Kind.TASKS:
@@ -79,6 +80,23 @@ def policies() -> list[Row]:
         {"policy": name, "title": policy.title, "GPUs": policy.gpus, "checkpoint": policy.checkpoint or ""}
         for name in config.names("policies")
         for policy in [config.load_policy(name)]
+    ]
+
+
+def trainings() -> list[Row]:
+    """One row per training of a small model."""
+    from wam_eval.training.config import load_training
+
+    return [
+        {
+            "training": name,
+            "title": training.title,
+            "steps": training.steps,
+            "suites": ", ".join(training.data.suites),
+            "start": training.start or "",
+        }
+        for name in config.names("training")
+        for training in [load_training(name)]
     ]
 
 
@@ -190,6 +208,7 @@ def results(benchmark: str | None, regime: str | None) -> list[Row]:
 ROWS = {
     Kind.SUITES: suites,
     Kind.POLICIES: policies,
+    Kind.TRAININGS: trainings,
     Kind.BENCHMARKS: benchmarks,
     Kind.RUNS: runs,
     Kind.TABLES: tables,

@@ -130,24 +130,49 @@ def train(
         int | None, typer.Option(min=1, help="Stop after so many steps; the same command continues later.")
     ] = None,
 ) -> None:
-    """Train a small model on demonstrations. The same command continues a training that was stopped."""
+    """Train a small model on demonstrations. The same command continues a training that was stopped.
+
+    A training that starts with another one's model comes after that one, and after the episodes that this model plays.
+    """
+    model = trained(config, data, out or Path("results") / "training" / Path(config).stem, steps)
+    console.print(f"Saved in {model}", markup=False, highlight=False)
+
+
+def trained(config: str, data: Path, out: Path, steps: int | None = None) -> Path:
+    """Train a model, after the trainings and the data sets that it needs.
+
+    Args:
+        config: name of the training, or the path of its YAML file.
+        data: folder of the data sets.
+        out: folder of the training; that of its ``start`` is beside it.
+        steps: number of finished steps at which to stop.
+
+    Returns:
+        The file of the model.
+    """
     from wam_eval.training.config import load_training
     from wam_eval.training.trainer import train as train_model
 
     training = load_training(config)
     wanted = training.data
+    start = trained(training.start, data, out.parent / Path(training.start).stem) if training.start else None
+    sources: list[tuple[str, int, str, Path | None]] = [
+        (suite, episodes, "expert", None) for suite, episodes in wanted.suites.items()
+    ]
+    sources += [(suite, episodes, str(wanted.policy), start) for suite, episodes in wanted.played.items()]
     folders = []
-    for suite, episodes in wanted.suites.items():
-        folder = data / f"{suite}-{episodes}"
+    for suite, episodes, policy, model in sources:
+        folder = data / "-".join([suite, str(episodes), *([start.parent.name] if model and start else [])])
         folders.append(folder)
         if not (folder / "meta" / "info.json").is_file():
             record(
                 suite=suite,
                 episodes=episodes,
                 out=folder,
+                policy=policy,
+                ckpt=str(model) if model else None,
                 image_size="x".join(map(str, wanted.image_size)),
                 stride=wanted.stride,
                 cameras=",".join(wanted.cameras),
             )
-    model = train_model(training, folders, out or Path("results") / "training" / Path(config).stem, steps)
-    console.print(f"Saved in {model}", markup=False, highlight=False)
+    return train_model(training, folders, out, steps, start)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from wam_eval.config import PACKAGE
-from wam_eval.errors import UserError, unknown
+from wam_eval.config import load_named, read_yaml
+from wam_eval.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class DataConfig(BaseModel):
-    """The demonstrations of a training; see ``wam-eval record``.
+    """The data sets of a training; see ``wam-eval record``.
 
     Attributes:
-        suites: suite -> episodes of each of its tasks.
+        suites: suite -> episodes of each of its tasks, played by the expert.
+        episodes: episodes of each task that are used of a data set, the first ones; all if ``None``.
+        policy: policy that plays the model of the training's ``start``.
+        played: suite -> episodes of each of its tasks that it plays, failures included.
         image_size: height and width of the recorded images in pixels.
         stride: control steps from one recorded observation to the next.
         cameras: recorded cameras.
@@ -32,6 +34,9 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suites: dict[str, PositiveInt]
+    episodes: PositiveInt | None = None
+    policy: str | None = None
+    played: dict[str, PositiveInt] = Field(default_factory=dict)
     image_size: tuple[PositiveInt, PositiveInt]
     stride: PositiveInt
     cameras: tuple[str, ...]
@@ -44,7 +49,8 @@ class TrainingConfig(BaseModel):
         title: the model in words.
         task: ``module:Class`` of a :class:`TrainingTask`.
         settings: its settings.
-        data: demonstrations.
+        start: name of the training whose model this one begins with; ``None`` for random weights.
+        data: data sets.
         steps: training steps.
         batch: samples of a step, over all processes.
         learning_rate: largest learning rate, reached after ``warmup`` steps and followed by half a cosine down to 0.
@@ -60,6 +66,7 @@ class TrainingConfig(BaseModel):
     title: str
     task: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
     settings: dict[str, Any] = Field(default_factory=dict)
+    start: str | None = None
     data: DataConfig
     steps: PositiveInt
     batch: PositiveInt = 64
@@ -70,6 +77,12 @@ class TrainingConfig(BaseModel):
     ema: float = Field(default=0.999, ge=0, lt=1)
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _has_a_model_that_plays(self) -> TrainingConfig:
+        if self.data.played and not (self.start and self.data.policy):
+            raise ValueError("`played` needs `policy`, and the training of its model as `start`")
+        return self
+
     @property
     def digest(self) -> str:
         """SHA-256 of everything that determines the result, the data apart."""
@@ -79,8 +92,9 @@ class TrainingConfig(BaseModel):
 class TrainingTask(Protocol):
     """A model with its data and its objective, as the trainer sees them.
 
-    The constructor receives the settings of the training and the folders of the data sets, and draws the weights from
-    PyTorch's global generator.
+    The constructor receives the settings of the training, the folders of the data sets, the number of episodes of each
+    task that are used of them (all if ``None``), and the file of the model that the training begins with (random
+    weights, drawn from PyTorch's global generator, if ``None``).
 
     Attributes:
         model: the model with its encoders; the state dict of its moving average is the result.
@@ -90,7 +104,9 @@ class TrainingTask(Protocol):
     model: nn.Module
     samples: int
 
-    def __init__(self, settings: Mapping[str, Any], folders: Sequence[Path]) -> None: ...
+    def __init__(
+        self, settings: Mapping[str, Any], folders: Sequence[Path], episodes: int | None, start: Path | None
+    ) -> None: ...
 
     def losses(self, samples: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch by name; ``total`` is minimised.
@@ -110,39 +126,19 @@ class TrainingTask(Protocol):
         """
 
 
-def trainings_folder() -> Path:
-    """Folder of the descriptions: that of a clone, or the one inside an installed package."""
-    clone = PACKAGE.parent / "training"
-    return clone if clone.is_dir() else PACKAGE / "data" / "training"
-
-
 def load_training(name: str) -> TrainingConfig:
     """A training by name, or by the path of its YAML file.
 
     Raises:
         UserError: an unknown name, or a faulty file.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else trainings_folder() / f"{name}.yaml"
-    try:
-        return TrainingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise unknown("training", name, training_names()) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise UserError(f"{path}: {'; '.join(faults)}") from error
+    if name.endswith((".yaml", ".yml")):
+        return read_yaml(Path(name), TrainingConfig)
+    return load_named("training", "training", name, TrainingConfig)
 
 
-def training_names() -> Iterable[str]:
-    """Names of all trainings."""
-    return sorted(path.stem for path in trainings_folder().glob("*.yaml"))
-
-
-def make_task(config: TrainingConfig, folders: Sequence[Path]) -> TrainingTask:
-    """The task of a training.
+def make_task(config: TrainingConfig, folders: Sequence[Path], start: Path | None) -> TrainingTask:
+    """The task of a training, with its data sets and the file of the model that it begins with.
 
     Raises:
         UserError: its class cannot be imported, or settings or data do not fit.
@@ -152,5 +148,5 @@ def make_task(config: TrainingConfig, folders: Sequence[Path]) -> TrainingTask:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"training task {config.task!r} cannot be imported: {error}") from error
-    task: TrainingTask = kind(config.settings, folders)
+    task: TrainingTask = kind(config.settings, folders, config.data.episodes, start)
     return task

@@ -56,7 +56,13 @@ class _State:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def train(config: TrainingConfig, data: Sequence[Path], folder: Path, stop_at: int | None = None) -> Path:
+def train(
+    config: TrainingConfig,
+    data: Sequence[Path],
+    folder: Path,
+    stop_at: int | None = None,
+    start: Path | None = None,
+) -> Path:
     """Train a model, or continue a training that was stopped.
 
     Args:
@@ -64,6 +70,7 @@ def train(config: TrainingConfig, data: Sequence[Path], folder: Path, stop_at: i
         data: folders of the data sets.
         folder: folder of the training: its state, the model, and the loss curve as CSV and as a plot.
         stop_at: number of finished steps at which to stop before the end.
+        start: file of the model that the training begins with.
 
     Returns:
         The file of the model.
@@ -74,8 +81,10 @@ def train(config: TrainingConfig, data: Sequence[Path], folder: Path, stop_at: i
     """
     processes = _Processes()
     torch.manual_seed(config.seed)
-    task = make_task(config, data)
+    task = make_task(config, data, start)
     origin = {"config": config.digest, "data": hashlib.sha256("".join(map(data_digest, data)).encode()).hexdigest()}
+    if start:
+        origin["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     device = processes.device
     task.model.to(device)
     parameters = [parameter for parameter in task.model.parameters() if parameter.requires_grad]

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="models need PyTorch: make setup MOD
 
 from torch import Tensor  # noqa: E402
 
-from wam_eval.models.small.encoders import PATCH, PatchCodec, Words, words_of  # noqa: E402
+from wam_eval.models.small.encoders import PATCH, PatchCodec, Words, image_latents, image_tokens, words_of  # noqa: E402
 
 
 def images(count: int = 20, seed: int = 0) -> Tensor:
@@ -79,3 +79,11 @@ def test_unknown_words_share_an_embedding_and_an_empty_text_has_one() -> None:
     assert not torch.equal(words("plate"), words("milk"))
     assert words("").shape == (1, 4)
     assert [len(one) for one in words.encode(["put the bowl", ""])] == [3, 1]
+
+
+def test_tokens_hold_squares_of_four_latents_and_give_them_back() -> None:
+    latents = torch.arange(2 * 3 * 4 * 6, dtype=torch.float32).view(2, 3, 1, 4, 6)
+    tokens = image_tokens(latents)
+    assert tokens.shape == (2, 6, 12)
+    assert set(tokens[0, 1].tolist()) == set(latents[0, :, 0, :2, 2:4].flatten().tolist())
+    assert torch.equal(image_latents(tokens, (2, 3)), latents)

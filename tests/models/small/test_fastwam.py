@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,71 +15,29 @@ pytest.importorskip("pyarrow", reason="data sets need pyarrow: make setup MODELS
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from tests.models.small.builders import (  # noqa: E402
+    LEFT,
+    RIGHT,
+    TINY,
+    answer,
+    check_it_follows_words_and_place,
+    chunks,
+    data,
+    observation,
+    trained,
+)
 from wam_eval.config import load_policy  # noqa: E402
-from wam_eval.demonstrations import Demonstration, write_demonstrations  # noqa: E402
 from wam_eval.errors import UserError  # noqa: E402
 from wam_eval.models.small import model  # noqa: E402
 from wam_eval.models.small.fastwam import SmallFastWAMPolicy, SmallFastWAMTraining  # noqa: E402
 from wam_eval.models.small.model import read_small_config  # noqa: E402
-from wam_eval.observation import ActionChunk, Observation  # noqa: E402
-from wam_eval.policy import Policy, policy_arguments  # noqa: E402
-from wam_eval.training.config import TrainingConfig  # noqa: E402
-from wam_eval.training.trainer import train  # noqa: E402
-
-TINY = {"width": 24, "layers": 1, "heads": 2, "head_dim": 12, "components": 4, "horizon": 8}
-CAMERAS = ("agentview", "robot0_eye_in_hand")
-RIGHT, LEFT = "move right", "move left"
-
-
-def demonstration(number: int, rows: int = 4, size: int = 64, cameras: Sequence[str] = CAMERAS) -> Demonstration:
-    """The hand moves to the side that the words name, from a place that the state and the image show."""
-    stream = np.random.default_rng(number)
-    direction = 1.0 if number % 2 else -1.0
-    place = stream.uniform(-1, 1)
-    image = np.full((rows, size, size, 3), int(127 + 100 * place), np.uint8)
-    actions = np.zeros((rows, 4, 7), np.float32)
-    actions[..., 0] = 0.5 * direction
-    actions[..., 1] = place
-    actions[..., -1] = direction
-    return Demonstration(
-        key=f"suite/00/{number:03d}",
-        instruction=RIGHT if direction > 0 else LEFT,
-        success=True,
-        images=dict.fromkeys(cameras, image),
-        states=np.tile(np.array([place, *[0.0] * 7], np.float32), (rows, 1)),
-        actions=actions,
-    )
-
-
-def data(folder: Path, count: int = 12, robot: str = "libero", **options: Any) -> Path:
-    demonstrations = [demonstration(number, **options) for number in range(count)]
-    write_demonstrations(folder, demonstrations, robot, 5.0, {})
-    return folder
-
-
-def trained(folder: Path, steps: int = 2, **settings: Any) -> Path:
-    """File of a model that was trained for some steps."""
-    wanted = {"suites": {"libero_object": 1}, "image_size": (64, 64), "stride": 4, "cameras": CAMERAS}
-    config = TrainingConfig.model_validate(
-        {
-            "title": "tiny",
-            "task": "wam_eval.models.small.fastwam:SmallFastWAMTraining",
-            "settings": {**TINY, **settings},
-            "data": wanted,
-            "steps": steps,
-            "batch": 16,
-            "warmup": 10,
-            "learning_rate": 5e-3,
-            "ema": 0.9,
-        }
-    )
-    return train(config, [data(folder / "data")], folder / "out")
+from wam_eval.policy import policy_arguments  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def hardly_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model after two steps; tests do not change it."""
-    return trained(tmp_path_factory.mktemp("model"))
+    return trained(tmp_path_factory.mktemp("model"), "fastwam")
 
 
 @pytest.fixture
@@ -93,28 +50,8 @@ def policy(path: Path, **settings: Any) -> SmallFastWAMPolicy:
     return SmallFastWAMPolicy(SmallFastWAMPolicy.Settings(checkpoint=str(path), **settings))
 
 
-def observation(place: float, instruction: str) -> Observation:
-    image = np.full((256, 256, 3), int(127 + 100 * place), np.uint8)
-    state = np.array([place, *[0.0] * 7], np.float32)
-    return Observation("libero_object/00/000", 0, dict.fromkeys(CAMERAS, image), state, instruction)
-
-
-def chunks(policy: Policy, *observations: Observation) -> list[ActionChunk]:
-    return [answer for answer in policy.act(observations) if isinstance(answer, ActionChunk)]
-
-
-def answer(policy: Policy, place: float = 0.5, instruction: str = RIGHT) -> np.ndarray:
-    return chunks(policy, observation(place, instruction))[0].actions
-
-
 def test_a_trained_model_follows_words_and_observation(tmp_path: Path) -> None:
-    found = policy(trained(tmp_path, steps=150, video_weight=0.1))
-    found.prepare([RIGHT, LEFT])
-    for place in (-0.6, 0.6):
-        right, left = answer(found, place, RIGHT).mean(0), answer(found, place, LEFT).mean(0)
-        assert right[0] > 0.25 > -0.25 > left[0]
-        assert right[-1] > 0.5 > -0.5 > left[-1]
-        assert right[1] == pytest.approx(place, abs=0.35)
+    check_it_follows_words_and_place(policy(trained(tmp_path, "fastwam", steps=150, video_weight=0.1)))
 
 
 def test_the_file_describes_the_model(hardly_trained: Path) -> None:
@@ -127,7 +64,7 @@ def test_the_file_describes_the_model(hardly_trained: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["first_frame", "joint", "idm"])
 def test_each_variant_is_trained_and_answers(tmp_path: Path, variant: str) -> None:
-    found = policy(trained(tmp_path, variant=variant))
+    found = policy(trained(tmp_path, "fastwam", variant=variant))
     found.prepare([RIGHT])
     assert answer(found).shape == (8, 7)
     asked = replace(observation(0.1, RIGHT), imagine=True)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Protocol
 
 import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
 from wam_eval.models.harmowam.config import ACTIONS_PER_LATENT, HarmoWAMConfig
-from wam_eval.models.harmowam.encoders import FrameEncoder
 from wam_eval.models.harmowam.gate import GateMode, combined, shares
 from wam_eval.models.harmowam.model import HarmoWAM
 from wam_eval.models.harmowam.reactive import Grid
@@ -26,7 +26,6 @@ from wam_eval.models.nn.acceleration import Accelerator
 from wam_eval.models.nn.flow import euler, shifted_schedule
 from wam_eval.models.nn.transformer import Layer, Rotation, Stream, continued, grid_rotation
 from wam_eval.models.stages import Watch, unwatched
-from wam_eval.models.wan.encoders import VideoVAE
 from wam_eval.models.wan.transformer import Condition, video_rotation
 
 
@@ -87,6 +86,26 @@ class Ahead:
     patches: Tensor
 
 
+class VideoDecoder(Protocol):
+    """The decoder of a video: Wan2.2's VAE, or that of a small model."""
+
+    def decoded(self, latents: Tensor) -> Tensor:
+        """Frames (B, 3, 1 + 4 (T - 1), H, W) in about -1..1 of latents (B, C, T, h, w)."""
+
+
+class FrameTokens(Protocol):
+    """The encoder of predicted frames: DINOv2, or that of a small model.
+
+    Attributes:
+        grid: rows and columns of the tokens of a frame.
+    """
+
+    grid: Grid
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Tokens (B, P, frame_dim) of frames (B, 3, H, W) in -1..1."""
+
+
 def latent_frame(step: int) -> int:
     """The latent frame of a frame, or of the action that leads to it.
 
@@ -116,8 +135,8 @@ class Sampler:
     def __init__(
         self,
         model: HarmoWAM,
-        vae: VideoVAE,
-        frame_encoder: FrameEncoder,
+        vae: VideoDecoder,
+        frame_encoder: FrameTokens,
         mode: GateMode = "hard",
         steps: int = 5,
         action_steps: int = 10,

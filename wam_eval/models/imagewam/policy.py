@@ -109,6 +109,8 @@ class ImageWAMPolicy(ModelPolicy):
     Settings = ImageWAMSettings
     prompt = PROMPT
     _settings: ImageWAMSettings
+    _editing: EditingModel
+    _horizon = HORIZON
 
     def __init__(self, settings: ImageWAMSettings) -> None:
         super().__init__(settings, ROBOTS[settings.robot], tiny=settings.size == "tiny")
@@ -207,7 +209,7 @@ class ImageWAMPolicy(ModelPolicy):
         tokens = self._sampler.imagine(alone, [seed], watch)
         with watch("decode"):
             frames = self._editing.decode(torch.cat([alone.reference, tokens]), alone.grid)
-        return ImaginedFrames(frames, HORIZON)
+        return ImaginedFrames(frames, self._horizon)
 
     def _attention(self, row: int, inference: ImageWAMInference, seed: int) -> NDArray[np.float32]:
         alone = self._alone(row, inference)

@@ -242,13 +242,17 @@ class MVWAMPolicy(ModelPolicy):
 
     @torch.inference_mode()
     def _imagined(self, row: int, inference: MVWAMInference, seed: int, watch: Watch) -> ImaginedFrames:
-        """Every fourth frame of the video of one row. The mode ``action_only`` denoises one for it."""
+        """The video of one row. The mode ``action_only`` denoises one for it."""
         if inference.video is None:
             video = self._sampler.imagine(_alone(inference.inputs, row), [seed], watch)
         else:
             video = inference.video[row, None].clone()
         with watch("decode"):
-            return ImaginedFrames(self._vae.decode(video)[0, ::FRAME_INTERVAL], FRAME_INTERVAL)
+            return self._frames(video)
+
+    def _frames(self, video: Tensor) -> ImaginedFrames:
+        """Every fourth decoded frame of the latents of one row."""
+        return ImaginedFrames(self._vae.decode(video)[0, ::FRAME_INTERVAL], FRAME_INTERVAL)
 
     def _attention(self, row: int, inference: MVWAMInference, seed: int) -> NDArray[np.float32]:
         (weights,) = self._sampler.attention(_alone(inference.inputs, row), [seed]).numpy()

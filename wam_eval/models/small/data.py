@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from wam_eval.demonstrations import Demonstration, Description, describe_demonst
 from wam_eval.errors import UserError
 from wam_eval.models.preprocessing import Normaliser, Robot, Scaling
 
+Normalisation = Literal["z_score", "range"]
+"""Numbers that are normalised by mean and standard deviation, or to the range from -1 to 1."""
 MIN_DEVIATION = 1e-3
 """Standard deviation below which a number counts as constant and is not scaled up."""
 
@@ -29,6 +33,7 @@ class SmallData:
         states: float32 (N, s).
         actions: float32 (N * stride, d), of all control steps.
         last: int64 (N,), number of the last observation of the same episode.
+        remaining: int64 (N,), executed actions of the episode after the one that follows the observation.
         success: bool (N,), True if the episode reached its goal.
         instructions: each once.
         text: int64 (N,), number of the instruction.
@@ -40,6 +45,7 @@ class SmallData:
     states: Tensor
     actions: Tensor
     last: Tensor
+    remaining: Tensor
     success: Tensor
     instructions: tuple[str, ...]
     text: Tensor
@@ -61,21 +67,26 @@ class SmallData:
         later = samples[:, None] + torch.tensor(offsets) // self.stride
         return torch.minimum(later, self.last[samples, None])
 
-    def normaliser(self) -> Normaliser:
-        """Means and standard deviations of states and actions."""
-        return Normaliser(_scaling(self.states), _scaling(self.actions))
+    def normaliser(self, method: Normalisation) -> Normaliser:
+        """Normalisation of states and actions."""
+        scaling = {"z_score": _z_score, "range": _range}[method]
+        return Normaliser(scaling(self.states), scaling(self.actions))
 
 
-def load_data(folders: Sequence[Path], robots: Mapping[str, Robot]) -> SmallData:
+def load_data(
+    folders: Sequence[Path], robots: Mapping[str, Robot], episodes: int | None = None, failures: bool = False
+) -> SmallData:
     """Read data sets.
 
     Args:
         folders: at least one; all of the same robot.
         robots: robots that can be trained.
+        episodes: episodes of each task that are used of a data set, the first ones; all if ``None``.
+        failures: True to use episodes that failed, too.
 
     Raises:
-        UserError: the robot is unknown, a camera is missing, images have another size than the model's, or a table is
-            broken.
+        UserError: the robot is unknown, a camera is missing, images have another size than the model's, a table is
+            broken, or no episode is left.
     """
     descriptions = [describe_demonstrations(folder) for folder in folders]
     first = descriptions[0]
@@ -84,16 +95,26 @@ def load_data(folders: Sequence[Path], robots: Mapping[str, Robot]) -> SmallData
     robot = robots[first.robot]
     for folder, one in zip(folders, descriptions, strict=True):
         _check(folder, one, robot, first.stride)
-    pictures, states, actions, lengths, success, texts = [], [], [], [], [], []
+    pictures, states, actions, lengths, remaining, success, texts = [], [], [], [], [], [], []
     numbers: dict[str, int] = {}
     for folder in folders:
+        used: Counter[str] = Counter()
         for demonstration in read_demonstrations(folder):
+            task = demonstration.key.rpartition("/")[0]
+            used[task] += 1
+            if (episodes is not None and used[task] > episodes) or not (demonstration.success or failures):
+                continue
             pictures.append(_composed(demonstration, robot))
             states.append(demonstration.states)
             actions.append(demonstration.actions.reshape(-1, robot.action_dim))
-            lengths.append(len(demonstration.states))
+            rows = len(demonstration.states)
+            lengths.append(rows)
+            steps = rows * first.stride if demonstration.steps is None else demonstration.steps
+            remaining.append(steps - 1 - first.stride * torch.arange(rows))
             success.append(demonstration.success)
             texts.append(numbers.setdefault(demonstration.instruction, len(numbers)))
+    if not lengths:
+        raise UserError(f"{', '.join(map(str, folders))}: no episode succeeded")
     counts = torch.tensor(lengths)
     return SmallData(
         robot=robot,
@@ -102,6 +123,7 @@ def load_data(folders: Sequence[Path], robots: Mapping[str, Robot]) -> SmallData
         states=torch.from_numpy(np.concatenate(states)),
         actions=torch.from_numpy(np.concatenate(actions)),
         last=(counts.cumsum(0) - 1).repeat_interleave(counts),
+        remaining=torch.cat(remaining),
         success=torch.tensor(success).repeat_interleave(counts),
         instructions=tuple(numbers),
         text=torch.tensor(texts).repeat_interleave(counts),
@@ -140,8 +162,16 @@ def _composed(demonstration: Demonstration, robot: Robot) -> np.ndarray[tuple[in
     return np.stack(views)
 
 
-def _scaling(values: Tensor) -> Scaling:
+def _z_score(values: Tensor) -> Scaling:
     numbers = values.double()
-    deviation = numbers.std(dim=0).clamp_min(MIN_DEVIATION).numpy().astype(np.float32)
-    mean = numbers.mean(dim=0).numpy().astype(np.float32)
-    return Scaling(np.float32(1) / deviation, -mean / deviation)
+    return _scaling(numbers.mean(dim=0), numbers.std(dim=0).clamp_min(MIN_DEVIATION))
+
+
+def _range(values: Tensor) -> Scaling:
+    least, most = values.double().aminmax(dim=0)
+    return _scaling((least + most) / 2, ((most - least) / 2).clamp_min(MIN_DEVIATION))
+
+
+def _scaling(middle: Tensor, unit: Tensor) -> Scaling:
+    offset, deviation = middle.numpy().astype(np.float32), unit.numpy().astype(np.float32)
+    return Scaling(np.float32(1) / deviation, -offset / deviation)

@@ -65,15 +65,31 @@ class PatchCodec(nn.Module):
     @torch.no_grad()
     def decode(self, latents: Tensor) -> NDArray[np.uint8]:
         """Frames uint8 (B, T, H, W, 3) of latents (B, C, T, H/8, W/8)."""
+        return pixels(self.decoded(latents))
+
+    @torch.no_grad()
+    def decoded(self, latents: Tensor) -> Tensor:
+        """Frames (B, 3, T, H, W) of latents (B, C, T, H/8, W/8), in about -1..1."""
         patches = latents.permute(0, 2, 3, 4, 1) * self.scale @ self.basis + self.mean
-        frames = patches.unflatten(-1, (3, PATCH, PATCH)).permute(0, 4, 1, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4)
-        return pixels(frames)
+        return patches.unflatten(-1, (3, PATCH, PATCH)).permute(0, 4, 1, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4)
 
     @staticmethod
     def _patches(images: Tensor) -> Tensor:
         """(B, H/8, W/8, 192)."""
         rows = images.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))  # B, 3, h, 8, w, 8
         return rows.permute(0, 2, 4, 1, 3, 5).flatten(3)
+
+
+def image_tokens(latents: Tensor) -> Tensor:
+    """Tokens (B, N, 4 C), row by row, of latents (B, C, 1, h, w); each is made of 2 x 2 of them."""
+    squares = latents.squeeze(2).unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # B, C, h/2, 2, w/2, 2
+    return squares.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def image_latents(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The inverse of :func:`image_tokens`, for tokens on a grid of rows and columns."""
+    squares = tokens.unflatten(1, grid).unflatten(-1, (-1, 2, 2))  # B, h/2, w/2, C, 2, 2
+    return squares.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3).unsqueeze(2)
 
 
 def words_of(text: str) -> list[str]:
@@ -100,10 +116,13 @@ class Words(nn.Module):
         """The words that occur in some texts, in alphabetical order."""
         return sorted({word for text in texts for word in words_of(text)})
 
+    def numbers(self, text: str) -> list[int]:
+        """Numbers of the words of a text, at least one; 0 for an unknown word."""
+        return [self._numbers.get(word, 0) for word in words_of(text)] or [0]
+
     def forward(self, text: str) -> Tensor:
         """Embeddings (n, dim) of the words of a text."""
-        numbers = [self._numbers.get(word, 0) for word in words_of(text)] or [0]
-        embedded: Tensor = self.embedding(torch.tensor(numbers, device=self.embedding.weight.device))
+        embedded: Tensor = self.embedding(torch.tensor(self.numbers(text), device=self.embedding.weight.device))
         return embedded
 
     @torch.no_grad()

@@ -180,6 +180,14 @@ def read_small_config(path: Path) -> SmallConfig:
     return SmallConfig.from_json(metadata["model"], path)
 
 
+def check_family(path: Path, config: SmallConfig, family: str) -> None:
+    """Refuse a model of another family. Raises :class:`UserError`."""
+    if config.family != family:
+        raise UserError(
+            f"{path} is a small model of the family {config.family}, not {family}: use policy small-{config.family}"
+        )
+
+
 def load_small(path: Path, model: SmallModel) -> None:
     """Load the weights of a file into a model of its description.
 
