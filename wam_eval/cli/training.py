@@ -159,7 +159,7 @@ def trained(config: str, data: Path, out: Path, steps: int | None = None) -> Pat
     sources: list[tuple[str, int, str, Path | None]] = [
         (suite, episodes, "expert", None) for suite, episodes in wanted.suites.items()
     ]
-    sources += [(suite, episodes, str(wanted.policy), start) for suite, episodes in wanted.played.items()]
+    sources += [(suite, episodes, str(wanted.policy), start) for suite, episodes in (wanted.played or {}).items()]
     folders = []
     for suite, episodes, policy, model in sources:
         folder = data / "-".join([suite, str(episodes), *([start.parent.name] if model and start else [])])

@@ -25,7 +25,7 @@ class DataConfig(BaseModel):
         suites: suite -> episodes of each of its tasks, played by the expert.
         episodes: episodes of each task that are used of a data set, the first ones; all if ``None``.
         policy: policy that plays the model of the training's ``start``.
-        played: suite -> episodes of each of its tasks that it plays, failures included.
+        played: suite -> episodes of each of its tasks that it plays, failures included; none if ``None``.
         image_size: height and width of the recorded images in pixels.
         stride: control steps from one recorded observation to the next.
         cameras: recorded cameras.
@@ -36,7 +36,7 @@ class DataConfig(BaseModel):
     suites: dict[str, PositiveInt]
     episodes: PositiveInt | None = None
     policy: str | None = None
-    played: dict[str, PositiveInt] = Field(default_factory=dict)
+    played: dict[str, PositiveInt] | None = None
     image_size: tuple[PositiveInt, PositiveInt]
     stride: PositiveInt
     cameras: tuple[str, ...]
@@ -86,7 +86,7 @@ class TrainingConfig(BaseModel):
     @property
     def digest(self) -> str:
         """SHA-256 of everything that determines the result, the data apart."""
-        return hashlib.sha256(self.model_dump_json(exclude={"title"}).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude={"title"}, exclude_none=True).encode()).hexdigest()
 
 
 class TrainingTask(Protocol):
