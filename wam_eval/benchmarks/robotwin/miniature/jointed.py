@@ -137,8 +137,8 @@ def _add_link(builder: Any, parent: Any, hinge: Hinge) -> Any:
 
 
 def _from_x(axis: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Quaternion (w, x, y, z) that rotates the x axis onto an axis of unit length."""
-    x, y, z = axis
+    """Quaternion (w, x, y, z) that rotates the x axis onto an axis."""
+    x, y, z = np.asarray(axis) / np.linalg.norm(axis)
     if x < -0.9999:
         return np.array([0.0, 0.0, 0.0, 1.0])
     q = np.array([1.0 + x, 0.0, -z, y])

@@ -74,7 +74,7 @@ class Hinge:
         kind: kind of the joint, as in URDF.
         parent, child: names of the links.
         at: position (m) and rotation (roll, pitch, yaw in rad) of the child's frame in the parent's frame.
-        axis: unit vector in the child's frame.
+        axis: vector in the child's frame.
         limits: rad or m; empty for fixed and continuous joints.
     """
 
