@@ -37,12 +37,12 @@ from wam_eval.run.plan import make_protocol, plan_run
 MEASURED = {"sapien": "3.0.3", "toppra": "0.6.10", "numpy": "2.4.6"}
 
 DIGESTS = {
-    ("robotwin_clean", "official"): "cdf500523ba0",
-    ("robotwin_clean", "fastwam"): "f4660c7037cc",
-    ("robotwin_clean", "lingbot"): "35de71bc0f02",
-    ("robotwin_randomized", "official"): "27755363f37c",
-    ("robotwin_randomized", "fastwam"): "67dd7f609afe",
-    ("robotwin_randomized", "lingbot"): "1d9db69fa465",
+    ("robotwin_clean", "official"): "739e7b38e5a0",
+    ("robotwin_clean", "fastwam"): "b3aebee65514",
+    ("robotwin_clean", "lingbot"): "661d288f9b68",
+    ("robotwin_randomized", "official"): "48c71821fe8e",
+    ("robotwin_randomized", "fastwam"): "98b0e0c3aa86",
+    ("robotwin_randomized", "lingbot"): "b8216befc839",
 }
 """Beginnings of the protocols' hashes with the miniature and :data:`MEASURED`; results are compared by these hashes."""
 
