@@ -1,22 +1,17 @@
 """Make docs/images/libero_plus.png: the first image of tasks of all dimensions of LIBERO-Plus.
 
-    WAM_EVAL_LIBERO_ASSETS=stand-in WAM_EVAL_LIBERO_PLUS_ROOT=FOLDER python docs/images/libero_plus.py
-
-Light and background are those of LIBERO-Plus if its archive of assets is installed. Otherwise they are made up, and
-their labels say so.
+WAM_EVAL_LIBERO_ASSETS=stand-in WAM_EVAL_LIBERO_PLUS_ROOT=stand-in python docs/images/libero_plus.py
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.builders.libero_plus import write_archive
 from wam_eval.episode import Episode
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Request
@@ -28,15 +23,13 @@ TASKS = (
     ("language: as the base task", "_language_1_view_0_0_100_0_0_initstate_0"),
     ("camera: 15° up, 15° round", "_view_15_15_100_0_0_initstate_0"),
     ("robot, while it settles", "_view_0_0_100_0_0_initstate_491"),
-    ("layout", "_level4_sample1"),
+    ("layout: five added objects", "_add_25"),
     ("light", "_light_1"),
     ("background", "_table_1"),
     ("noise: motion blur, level 7", "_view_0_0_100_0_0_initstate_0_noise_7"),
     ("noise: fog, level 7", "_view_0_0_100_0_0_initstate_0_noise_37"),
 )
 """Label, ending of the task's name. A language task has the first image of its base task."""
-NEED_ASSETS = ("light", "background")
-"""Labels of the tasks that need the archive of assets."""
 COLUMNS, GAP, BAND = 4, 6, 22
 CAMERA = "agentview"
 
@@ -44,23 +37,12 @@ CAMERA = "agentview"
 def first_images() -> list[tuple[str, NDArray[np.uint8]]]:
     """Labels and images, uint8 (256, 256, 3)."""
     (plan,) = plan_run(SUITE)
-    settings = dict(plan.installation.settings)
-    made_up = settings["plus_assets"] is None
-    with tempfile.TemporaryDirectory() as folder:
-        if made_up:
-            bddls = [
-                Path(settings["data"]) / "bddl_files" / "libero_spatial" / f"{BASE}{ending}.bddl"
-                for label, ending in TASKS
-                if label in NEED_ASSETS
-            ]
-            settings["plus_assets"] = str(write_archive(Path(folder), Path(settings["assets"]), bddls))
-        installation = replace(plan.installation, settings=settings)
-        found = []
-        with SimulatorProcess(installation.spec(plan.protocol.settings), Path(folder) / "simulator.log") as simulator:
-            for label, ending in TASKS:
-                episode = Episode(SUITE, 0, "", 0, BASE + ending, "", plan.protocol.seed, 220)
-                image = simulator.load(episode, Request((CAMERA,))).images[CAMERA].copy()
-                found.append((label + (" (made up)" if made_up and label in NEED_ASSETS else ""), image))
+    spec = plan.installation.spec(plan.protocol.settings)
+    found = []
+    with tempfile.TemporaryDirectory() as folder, SimulatorProcess(spec, Path(folder) / "simulator.log") as simulator:
+        for label, ending in TASKS:
+            episode = Episode(SUITE, 0, "", 0, BASE + ending, "", plan.protocol.seed, 220)
+            found.append((label, simulator.load(episode, Request((CAMERA,))).images[CAMERA].copy()))
     return found
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from wam_eval import evaluate
 from wam_eval.benchmarks.libero.package import read_init_states
 from wam_eval.benchmarks.libero_plus import standins as module
 from wam_eval.benchmarks.libero_plus.data import MODELS, VARIABLE
@@ -17,9 +19,13 @@ from wam_eval.benchmarks.libero_plus.standins.objects import added_object_xml
 from wam_eval.benchmarks.libero_plus.standins.rooms import scene_of
 from wam_eval.benchmarks.libero_plus.standins.textures import texture
 from wam_eval.benchmarks.libero_plus.standins.variants import TABLE, layout_of
-from wam_eval.benchmarks.libero_plus.tasks import Variation, read_bddl
+from wam_eval.benchmarks.libero_plus.tasks import DIMENSIONS, Variation, read_bddl
+from wam_eval.cli.app import app
+from wam_eval.episode import Outcome
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Request
+from wam_eval.policies.expert import Expert
+from wam_eval.run.ledger import read_ledger
 from wam_eval.run.plan import plan_run
 
 PLUS = "libero_plus_spatial"
@@ -106,3 +112,19 @@ def test_a_task_is_played_without_a_copy(
             expected = np.array(layout.poses[number - len(layout.added)])
             np.testing.assert_allclose(seen.privileged.poses[name][:2], expected[:2], atol=0.01)
             assert 0 < expected[2] - seen.privileged.poses[name][2] < 0.02, "it falls a centimetre"
+
+
+@pytest.mark.slow
+def test_the_expert_plays_all_dimensions_without_a_copy(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "stand-in")
+    monkeypatch.setenv("WAM_EVAL_LIBERO_ASSETS", "stand-in")
+    filters = {"dimension": ",".join(DIMENSIONS)}
+    run = evaluate(suite="libero_plus_object", policy=Expert.create(), filters=filters, sample=0.001, run="plus")
+    records = read_ledger(run.folder.ledger).records
+    assert {record.condition.partition("-")[0] for record in records} == set(DIMENSIONS)
+    assert all(record.outcome.counts for record in records)
+    assert sum(record.outcome is Outcome.SUCCESS for record in records) > len(records) / 2
+    for command in (("table", "imagewam-table3", "--with", "plus"), ("compare", "plus", "openvla-oft")):
+        refused = CliRunner().invoke(app, list(command))
+        assert refused.exit_code == 2
+        assert "run plus played the embedded stand-ins of libero_plus; papers played the real one" in refused.output
