@@ -112,8 +112,8 @@ class PlaceCanBasket(PlaceInBasket):
         """Grasp the can from above, and lower it into the near half of the basket."""
         targets = [pose for spot in self.spots(0.012) for pose in upright_at(spot, ALL_YAWS, STANDING)]
         grasps = contact_grasps(self.side, self.object, range(8, 16))
-        expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.16, drop=0.15)
-        expert.place(self.side, self.object, targets, drop=0.15)
+        expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.2, drop=0.19)
+        expert.place(self.side, self.object, targets, drop=0.19)
         expert.lift(0.06, self.side)
         self.lift_basket(expert)
         return {"{A}": self.object.label, "{B}": self.basket.label, "{a}": self.side}
@@ -141,8 +141,8 @@ class PlaceObjectBasket(PlaceInBasket):
         """Grasp the object from above, and drop it into the near half of the basket."""
         targets = [pose for spot in self.spots(0.1) for pose in upright_at(spot, ALL_YAWS, STANDING)]
         grasps = contact_grasps(self.side, self.object)
-        expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.16, drop=0.06)
-        expert.place(self.side, self.object, targets, drop=0.06)
+        expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.2, drop=0.1)
+        expert.place(self.side, self.object, targets, drop=0.1)
         self.lift_basket(expert)
         arms = {"{a}": self.side, "{b}": other_side(self.side)}
         return {"{A}": self.object.label, "{B}": self.basket.label, **arms}

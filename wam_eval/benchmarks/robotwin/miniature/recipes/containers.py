@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from wam_eval.benchmarks.robotwin.miniature.objects import Model, Recipe, family_color
@@ -9,6 +10,9 @@ from wam_eval.benchmarks.robotwin.miniature.recipes.vessels import hollow_box, h
 from wam_eval.benchmarks.robotwin.miniature.shapes import Part
 
 _STRAW, _DARK_STRAW, _GRAY = (0.78, 0.6, 0.36), (0.6, 0.43, 0.24), (0.42, 0.46, 0.5)
+
+# Height of the ribs in a table bin, and distance between them, m.
+_RIB, _PITCH = 0.005, 0.013
 
 
 def _lower(model: Model, height: float) -> Model:
@@ -57,8 +61,17 @@ def dustbin(model: Model) -> list[Part]:
 
 
 def trash_bin(model: Model) -> list[Part]:
-    """A round bin that is open at the top."""
-    return hollow_round(model, 0.004, 0.006, family_color(model.family, model.number), count=8, foot=0.8)
+    """A round bin that is open at the top. Ribs on its bottom keep balls in it from rolling."""
+    color, foot = family_color(model.family, model.number), 0.4 * min(model.size[0], model.size[2]) - 0.004
+    x, _, z = model.center
+    level, count = model.low[1] + 0.004 + _RIB / 2, int(foot / _PITCH)
+    ribs = []
+    for i in range(-count, count + 1):
+        aside = i * _PITCH
+        half = math.sqrt(foot**2 - aside**2)
+        ribs.append(Part("box", (0.0005, _RIB / 2, half), (x + aside, level, z), color=color))
+        ribs.append(Part("box", (half, _RIB / 2, 0.0005), (x, level, z + aside), color=color))
+    return [*hollow_round(model, 0.004, 0.004, color, count=8, foot=0.8), *ribs]
 
 
 RECIPES: dict[str, Recipe] = {
