@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ from sapien import physx
 
 from tests.builders.robotwin_contacts import Contacts
 from tests.conftest import REPOSITORY
+from wam_eval.benchmarks.robotwin.miniature.jointed import build_jointed
+from wam_eval.benchmarks.robotwin.miniature.objects import jointed_model
 from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
+from wam_eval.benchmarks.robotwin.miniature.world import build_world, draw_surroundings
 from wam_eval.benchmarks.robotwin.state import restore, snapshot, state_digest
 from wam_eval.hosting.renderer import RendererError
 from wam_eval.hosting.vulkan import choose_device
@@ -182,12 +186,64 @@ def test_a_handover_continues(handover: tuple[Callable[[], Any], Any]) -> None:
     assert play(another) == expected
 
 
+def jointed_objects() -> Any:
+    """A scene with an articulated object of each family, whose joints move."""
+    around = draw_surroundings(np.random.RandomState(0), {})
+    scene, _ = build_world(around, visuals=False)
+    env = SimpleNamespace(scene=scene, items=[])
+    for i, (family, fixed) in enumerate(FAMILIES.items()):
+        pose = sapien.Pose([0.25 * i - 0.5, 0.0, 0.85 if family == "056_switch" else 0.741], [0.7071, 0.0, 0.0, 0.7071])
+        item = build_jointed(scene, jointed_model(family, 0), 0, pose, fixed, visuals=False)
+        item.set_drives(damping=0.0)
+        low, high = item.limits[0]
+        item.set_qpos([0.7 * low + 0.3 * high, *[0.0] * (len(item.qpos) - 1)])
+        item.articulation.set_qvel(np.full(len(item.qpos), 0.2, np.float32))
+        env.items.append(item)
+    return env
+
+
+FAMILIES = {
+    "015_laptop": True,
+    "036_cabinet": True,
+    "044_microwave": True,
+    "056_switch": True,
+    "060_kitchenpot": False,
+}
+"""Families of articulated objects -> True if their root does not move."""
+
+
+def test_joints_of_objects_continue() -> None:
+    env = jointed_objects()
+
+    def run() -> list[str]:
+        states = []
+        for _ in range(60):
+            env.scene.step()
+            states.append(state_digest(env))
+        return states
+
+    for _ in range(10):
+        env.scene.step()
+    blob = snapshot(env)
+    before = [item.qpos.copy() for item in env.items]
+    expected = run()
+    moved = [bool(np.abs(item.qpos - qpos).max() > 1e-4) for item, qpos in zip(env.items, before, strict=True)]
+    assert sum(moved) >= 3, moved
+    restore(env, blob)
+    assert all(np.array_equal(item.qpos, qpos) for item, qpos in zip(env.items, before, strict=True))
+    assert run() == expected
+    another = jointed_objects()
+    restore(another, blob)
+    env = another
+    assert run() == expected
+
+
 RENDERING = """
 import os, warnings
 warnings.simplefilter("ignore")
 import numpy as np, sapien
 from types import SimpleNamespace
-from wam_eval.benchmarks.robotwin.snapshot import restore, snapshot
+from wam_eval.benchmarks.robotwin.state import restore, snapshot
 
 scene = sapien.Scene()
 scene.set_ambient_light([0.3] * 3)
