@@ -40,7 +40,7 @@ FACING_BACK = (0.0, 0.0, 0.707, 0.707)
 
 def from_above(side: Side, item: TableObject, contacts: tuple[int, ...] | None = None) -> list[Vector]:
     """Grasps at contact points with hands that point down by at least 45 degrees."""
-    return [grasp for grasp in contact_grasps(side, item, contacts) if grasp[2, 0] < -0.7]
+    return [grasp for grasp in contact_grasps(side, item, contacts) if grasp[2, 0] < -0.7][:40]
 
 
 class HangingMug(MiniatureTask):
@@ -201,14 +201,14 @@ class PlaceBreadSkillet(MiniatureTask):
         height = float(self.skillet.get_pose().p[2]) + 0.07
         holds = [
             pose
-            for x in (0.03, 0.0, 0.07, 0.12)
+            for x in (0.03, 0.08)
             for y in (-0.02, -0.08)
-            for pose in upright_at((out * x - pan[0], y - pan[1], height), (0.0, 0.26, -0.26, 0.52, -0.52), rest)
+            for pose in upright_at((out * x - pan[0], y - pan[1], height), (0.0, 0.3, -0.3), rest)
         ]
         expert.pick(side, self.skillet, from_above(side, self.skillet), holds, back=0.07, lift=0.07, drop=0.0)
         expert.place(side, self.skillet, holds, drop=0.0, release=False)
         spot = position(self.skillet.functional_point(0), 0.03)
-        targets = upright_at(spot, ALL_YAWS, matrix(self.bread.get_pose())[:3, :3])
+        targets = upright_at(spot, ALL_YAWS[::2], matrix(self.bread.get_pose())[:3, :3])
         expert.pick(other, self.bread, from_above(other, self.bread), targets, lift=0.12, drop=0.05)
         expert.place(other, self.bread, targets, drop=0.05)
         return {"{A}": self.skillet.label, "{B}": self.bread.label, "{a}": side}
