@@ -18,10 +18,13 @@ TASK_NAMES = (
     "handover_block",
     "handover_mic",
     "hanging_mug",
+    "lift_pot",
     "move_can_pot",
     "move_pillbottle_pad",
     "move_playingcard_away",
     "move_stapler_pad",
+    "open_laptop",
+    "open_microwave",
     "pick_diverse_bottles",
     "pick_dual_bottles",
     "place_a2b_left",
@@ -43,6 +46,7 @@ TASK_NAMES = (
     "place_shoe",
     "press_stapler",
     "put_bottles_dustbin",
+    "put_object_cabinet",
     "rotate_qrcode",
     "scan_object",
     "shake_bottle",
@@ -52,5 +56,6 @@ TASK_NAMES = (
     "stack_bowls_three",
     "stack_bowls_two",
     "stamp_seal",
+    "turn_switch",
 )
 """Names of the tasks, in RoboTwin's order."""
