@@ -64,9 +64,9 @@ class HangingMug(MiniatureTask):
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """The left hand puts the mug down in the middle, so that the right one can take it by its rim and hang it."""
         peg = matrix(self.rack.functional_point(0))
-        along = peg[:3, 2]
+        along = peg[:3, 2].tolist()
         hole = np.linalg.inv(matrix(self.mug.functional[0]))
-        goal = shifted(peg, self.DEPTH * along + [0.0, 0.0, self.RAISE])
+        goal = shifted(peg, self.DEPTH * peg[:3, 2] + [0.0, 0.0, self.RAISE])
         hung = [turned_about(goal, goal[:3, 3], along, angle) @ hole for angle in (0.0, 0.2, -0.2, 0.4, -0.4)]
         holds = [
             hold for hold in self._rim() if any(expert.reaches("right", p @ hold, self.ABOVE, along) for p in hung)
