@@ -212,12 +212,13 @@ class PlaceObjectStand(Arranging):
         while abs(pose.p[0]) < 0.2:
             pose = draw_pose(draws, x, y, turn=turn, rest=UPRIGHT_Y)
         family = str(draws.choice(self.FAMILIES))
-        self.object = self.add_model(family, draws.choice(model_numbers(family)), pose, padding=0.1)
+        self.object = self.add_model(family, draws.choice(model_numbers(family)), pose)
         x, y, turn = (0.0, 0.05) if pose.p[0] > 0 else (-0.05, 0.0), (-0.15, -0.1), (0.0, math.pi / 6, 0.0)
         spot = draw_pose(draws, x, y, turn=turn, rest=UPRIGHT_Y)
         while apart(spot, pose.p[0], pose.p[1]) < 0.1:
             spot = draw_pose(draws, x, y, turn=turn, rest=UPRIGHT_Y)
         self.stand = self.add_model("074_displaystand", draws.choice([0, 1, 2, 3, 4]), spot, padding=0.05)
+        self.keep_clear(self.object, 0.1)
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Put the object on the top of the stand, in any direction."""
@@ -288,15 +289,15 @@ class RotateQrcode(Arranging):
         self.sign = self.add_model("070_paymentsign", draws.choice([0, 1, 2, 3], 1)[0], pose, padding=0.12)
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
-        """Turn the sign and put it down at its side of the table."""
+        """Turn the sign and put it down at its side of the table, far out if it must be held from behind."""
         side = side_of(self.sign)
         out = -1.0 if side == "left" else 1.0
         rest = matrix(sapien.Pose([0.0, 0.0, 0.0], UPRIGHT_Y))[:3, :3]
         targets = []
-        for x, y in ((0.2, -0.15), (0.2, -0.08), (0.13, -0.12), (0.27, -0.12), (0.2, -0.02)):
+        for x, y in ((0.2, -0.15), (0.2, -0.2), (0.27, -0.2), (0.33, -0.2), (0.4, -0.2), (0.4, -0.15)):
             spot = (out * x, y, float(self.sign.get_pose().p[2]) + 0.002)
             targets += upright_at(spot, [0.0], rest)
-        self.carry(expert, side, self.sign, targets, drop=0.07)
+        self.carry(expert, side, self.sign, targets, drop=0.04)
         return {"{A}": self.sign.label, "{a}": side}
 
     def check_success(self) -> bool:

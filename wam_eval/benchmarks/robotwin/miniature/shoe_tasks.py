@@ -47,8 +47,8 @@ class PlaceShoe(MiniatureTask):
         """The mat is at the front of the table."""
         self.mat = self.add_box("box", self.MAT, sapien.Pose([0.0, -0.08, 0.74]), (0.0, 0.0, 1.0), body="static")
         pose = draw_shoe(draws, (-0.25, 0.25))
-        self.shoe = self.add_model("041_shoe", draws.choice(list(range(10))), pose, padding=0.1)
         self.prohibited_area.append((-0.2, -0.15, 0.2, -0.01))
+        self.shoe = self.add_model("041_shoe", draws.choice(list(range(10))), pose, padding=0.1)
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Grasp the shoe by its shaft."""
