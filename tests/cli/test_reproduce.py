@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import wam_eval
+from tests.toy import CATALOG
+from tests.toy.runs import play
 
 CARD = """
 title: A minute of a comparison
@@ -42,32 +44,53 @@ def test_an_unknown_comparison_is_one_message(runs: Path) -> None:
     assert found.exit_code == 2 and "unknown comparison 'toi': did you mean toy" in found.stderr
 
 
-def test_comparisons_are_played_and_continued(runs: Path, ray_cluster: str) -> None:
+def play_toys(protocol: str | None = None) -> None:
+    """Play the toy's quick extent in this process."""
+    play(tasks="0,1", episodes=2, protocol=protocol, name="miniature-toy-push")
+    play(tasks="0,1", episodes=2, protocol=protocol, name="miniature-toy-push-push_0.1", settings={"push": 0.1})
+
+
+def test_a_comparison_is_continued_and_shown(runs: Path, ray_cluster: str) -> None:
+    play_toys()
+    ledger = runs / "miniature-toy-push" / "episodes.jsonl"
+    *kept, last = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(kept))  # as after a kill before the last episode
     found = wam_eval("reproduce", "--quick", "--only", "toy")
     assert found.exit_code == 0, found.output
+    assert "1 episodes to play" in found.stdout
+    assert ledger.read_text().startswith("".join(kept)) and last != kept[-1]
     assert "cannot tell" in found.stdout and "not evidence" in found.stdout
     stored = json.loads((runs.parent / "miniatures" / "toy.json").read_text())
     assert [one["outcomes"] for one in stored["entries"]] == ["1111", "0000", ""]
     assert "Strong against weak" in (runs.parent / "miniatures" / "miniatures.md").read_text()
     assert (runs.parent / "miniatures" / "miniature_toy.png").is_file()
 
-    ledger = runs / "miniature-toy-push" / "episodes.jsonl"
-    *kept, _ = ledger.read_text().splitlines(keepends=True)
-    ledger.write_text("".join(kept))  # as after a kill before the last episode
-    assert "1 episodes to play" in wam_eval("reproduce", "--quick", "--only", "toy").stdout
-    assert ledger.read_text().splitlines(keepends=True)[:-1] == kept
     again = wam_eval("reproduce", "--quick", "--only", "toy")
+    assert again.exit_code == 0
     assert "0 episodes to play, about 0 minutes" in again.stdout and "cannot tell" in again.stdout
 
 
-def test_a_run_that_cannot_be_continued_is_named_and_the_others_are_played(runs: Path, ray_cluster: str) -> None:
-    from tests.toy.runs import play
-
-    play(name="miniature-toy-push", settings={"push": 2.0})  # another policy under the run's name
+def test_runs_of_another_protocol_are_left_out(runs: Path) -> None:
+    play_toys(protocol="slow")
     found = wam_eval("reproduce", "--quick", "--only", "toy")
+    assert found.exit_code == 0
+    assert "run miniature-toy-push was played by another protocol: delete or rename it to play toy" in found.stdout
+    assert "0 episodes to play" in found.stdout and "cannot tell" not in found.stdout
+
+
+def test_a_model_that_fails_is_named_and_the_others_are_shown(
+    runs: Path, tmp_path: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = tmp_path / "own" / "reports" / "miniatures"
+    cards.mkdir(parents=True)
+    text = (CATALOG / "reports" / "miniatures" / "toy.yaml").read_text()
+    (cards / "broken.yaml").write_text(text.replace("nothing_like_this", "unmade"))
+    monkeypatch.setenv("WAM_EVAL_PATH", os.pathsep.join([str(CATALOG), str(tmp_path / "own")]))
+    play_toys()
+    found = wam_eval("reproduce", "--quick", "--only", "broken")
     assert found.exit_code == 1
-    assert "wam-eval reproduce: miniature-toy-push:" in found.stderr
-    assert len((runs / "miniature-toy-push-push_0.1" / "episodes.jsonl").read_text().splitlines()) == 4
+    assert "wam-eval reproduce: miniature-toy-unmade:" in found.stderr and "no such weights" in found.stderr
+    assert "cannot tell" in found.stdout, "the other models have a verdict"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from wam_eval import config
 from wam_eval.errors import UserError
 from wam_eval.papers.published import read_published
 from wam_eval.policy import check_settings, policy_class
-from wam_eval.reproduction.cards import FOLDER, Comparison, load_comparisons
+from wam_eval.reproduction.cards import FOLDER, Comparison, Extent, load_comparisons
+from wam_eval.reproduction.playing import START_SECONDS
 
 COMPARISONS = {one.name: one for one in load_comparisons()}
 
@@ -64,3 +66,26 @@ def test_two_models_of_one_label_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("WAM_EVAL_PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"twice.yaml:1: .*two entries have the same label"):
         load_comparisons(["twice"])
+
+
+def planned(comparison: Comparison, extent: Extent) -> int:
+    """Largest number of episodes of each model: a sample of each part is rounded up."""
+    suites = [name for suite in comparison.suites for name in config.elementary(suite)]
+    tasks = sum(config.load_suite(name).task_count for name in suites)
+    if comparison.tasks is not None:
+        tasks = len(suites) * len(comparison.tasks.split(","))
+    if extent.sample is not None:
+        parts = sum(len(values.split(",")) for values in comparison.filters.values())
+        tasks = ceil(tasks * extent.sample) + parts
+    return tasks * extent.episodes
+
+
+def test_the_quick_extent_of_all_comparisons_takes_at_most_half_an_hour_on_two_cores() -> None:
+    """Models that several comparisons play count once."""
+    seconds: dict[tuple[str, ...], float] = {}
+    for comparison in COMPARISONS.values():
+        for entry in comparison.entries:
+            run = (*comparison.suites_of(entry), entry.policy, str(entry.checkpoint), str(entry.settings))
+            mine = START_SECONDS + planned(comparison, comparison.quick) * comparison.seconds
+            seconds[run] = max(seconds.get(run, 0.0), mine)
+    assert sum(seconds.values()) <= 30 * 60

@@ -125,6 +125,8 @@ def test_columns_show_the_rates_of_parts() -> None:
     found = table({"first": "1010", "other": "1111"}, columns="suite")
     assert headings_of(found)[:4] == ["model", "even", "odd", "success % [95 %]"]
     assert [cells_of(found, row)[1:3] for row in found.rows] == [["100", "0"], ["100", "100"]]
+    ordered = table({"first": "1010", "other": "1111"}, columns="parity", filters={"parity": "odd,even"})
+    assert ordered.columns == ("odd", "even"), "the order of the card"
 
 
 def test_costs_and_rollbacks_are_shown_if_there_are_any() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wam_eval.cli.app import app, console, names_in, table_of
 from wam_eval.cli.stopping import exit_status
-from wam_eval.errors import UserError
+from wam_eval.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from wam_eval.reproduction.cards import Comparison
@@ -95,7 +96,7 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
     """Play a comparison, measure its costs and store its results.
 
     Returns:
-        False if a run failed; the other models are played nevertheless.
+        False if a run failed; its model is shown with the reason, and the others are played nevertheless.
     """
     from wam_eval.reproduction.costs import measure_costs
     from wam_eval.reproduction.playing import play
@@ -103,6 +104,7 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
     from wam_eval.run.bench import this_machine
 
     failures: list[str] = []
+    reasons: dict[str, str] = {}
     costs: dict[str, Cost] = {}
     for part in work:
         if not part.left:
@@ -112,11 +114,13 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
             play(part, sys.argv, retry_errors)
         except UserError as error:
             failures.append(f"{part.player.run}: {error}")
+            reasons[part.player.entry.label] = first_line(error)
+    shown = [replace(one, missing=reasons.get(one.entry.label, one.missing)) for one in players]
     try:
-        costs = measure_costs([part.player for part in work])
+        costs = measure_costs([one for one in shown if not one.missing])
     except UserError as error:
         failures.append(f"costs of {comparison.name}: {error}")
-    write_result(collect(comparison, players, costs, this_machine().device), results_folder())
+    write_result(collect(comparison, shown, costs, this_machine().device), results_folder())
     for text in failures:
         print(f"wam-eval reproduce: {text}", file=sys.stderr)
     return not failures

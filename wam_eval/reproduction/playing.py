@@ -22,7 +22,7 @@ from wam_eval.signals import interrupting
 
 TRAININGS = Path("results") / "training"
 """Folder in which ``wam-eval train NAME`` writes ``NAME/model.safetensors``."""
-START_SECONDS = 25.0
+START_SECONDS = 15.0
 """Wall time until the first episode of a run begins on two cores: Ray, the model, the first simulator."""
 CORES = 2
 """Cores on which the times in cards and :data:`START_SECONDS` were measured."""
@@ -148,8 +148,8 @@ def plan_work(comparison: Comparison, quick: bool, retry_errors: bool = False) -
         retry_errors: True if episodes that ended in an error are to be played again.
 
     Returns:
-        All models in order. A model whose benchmark cannot be planned here, for example because it is not installed,
-        is missing for that reason.
+        All models in order. A model is missing if its benchmark cannot be planned here, for example because it is not
+        installed, or if its run was played by another protocol.
     """
     extent = comparison.extent(quick)
     selection = TaskSelection(filters=comparison.filters, sample=extent.sample)
@@ -161,6 +161,7 @@ def plan_work(comparison: Comparison, quick: bool, retry_errors: bool = False) -
             try:
                 for suite in comparison.suites_of(entry):
                     plans += plan_run(suite, None, comparison.tasks, extent.episodes, selection)
+                _check_protocols(player.run, plans)
             except UserError as error:
                 player = Player(entry, player.benchmark, missing=first_line(error))
             else:
@@ -169,6 +170,17 @@ def plan_work(comparison: Comparison, quick: bool, retry_errors: bool = False) -
                 work.append(Work(comparison, player, tuple(plans), len(keys), frozenset(left)))
         players.append(player)
     return players, work
+
+
+def _check_protocols(run: str, plans: Sequence[SuitePlan]) -> None:
+    """Refuse a run whose episodes were played by another protocol than the one that is planned now."""
+    folder = RunFolder(run)
+    if not folder.exists():
+        return
+    played = folder.read().suites
+    for plan in plans:
+        if plan.name in played and played[plan.name].protocol_sha256 != plan.protocol.digest:
+            raise UserError(f"run {run} was played by another protocol: delete or rename it to play {plan.name} again")
 
 
 def estimate(comparisons: Sequence[Sequence[Work]], cores: int) -> list[Estimated]:

@@ -83,7 +83,9 @@ def results_of(comparison: Comparison, result: ComparisonResult | None) -> Resul
     if result is None:
         rows = tuple(Row(entry.label, "not played yet") for entry in comparison.entries)
         return Results(comparison, (), rows, None)
-    columns = tuple(value for value in dict.fromkeys(result.columns) if value) if comparison.columns else ()
+    ordered = comparison.filters.get(comparison.columns, "").split(",")
+    known = dict.fromkeys(value for value in result.columns if value)
+    columns = tuple(sorted(known, key=lambda value: ordered.index(value) if value in ordered else len(ordered)))
     shown = [_shown(comparison, result, number) for number in range(len(result.entries))]
     verdicts = _verdicts(comparison, result, shown)
     rows = tuple(
