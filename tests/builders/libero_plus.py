@@ -1,4 +1,4 @@
-"""Small copies of LIBERO-Plus's data and of its archive of assets, for tests and for pictures that say so.
+"""Small copies of LIBERO-Plus's data and of its archive of assets, for tests.
 
 Names, folders and structure are upstream's. The data contain a few tasks of each dimension, all of one task of
 LIBERO-Spatial. The assets look different: LIBERO's own scenes with random lights and checkered textures, and boxes for
