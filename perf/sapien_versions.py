@@ -54,7 +54,7 @@ def state_of(scene: Any) -> NDArray[np.float32]:
 
 def world() -> Any:
     """Ground, wall and table of the miniature, without visual shapes."""
-    scene, _ = build_world(draw_surroundings(np.random.default_rng(0), {}), visuals=False)
+    scene, _ = build_world(draw_surroundings(np.random.RandomState(0), {}), visuals=False)
     return scene
 
 

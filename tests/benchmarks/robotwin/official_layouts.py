@@ -125,17 +125,18 @@ def write_assets(root: Path) -> None:
             data = {"extents": entry.size, "center": entry.center, "scale": [1.0, 1.0, 1.0], "stable": entry.stable}
             (folder / f"model_data{number}.json").write_text(json.dumps(data))
     (root / "assets" / "objects" / "objaverse").mkdir()
-    empty = {"item_names": [], "list_of_items": {}, "z_max": {}, "radius": {}, "z_offset": {}}
+    empty: dict[str, Any] = {"item_names": [], "list_of_items": {}, "z_max": {}, "radius": {}, "z_offset": {}}
     (root / "assets" / "objects" / "objaverse" / "list.json").write_text(json.dumps(empty))
     (root / "assets" / "objects" / "same.json").write_text("{}")
 
 
 def official_layout(name: str, condition: str, seed: int) -> Layout:
     """The layout of a seed, drawn by the official code in the working directory."""
-    base, utils = importlib.import_module("envs._base_task"), importlib.import_module("envs.utils")
+    base: Any = importlib.import_module("envs._base_task")
+    utils = importlib.import_module("envs.utils")
     creators = importlib.import_module("envs.utils.rand_create_actor")
     clutter = importlib.import_module("envs.utils.rand_create_cluttered_actor")
-    task = importlib.import_module(f"envs.{name}")
+    task: Any = importlib.import_module(f"envs.{name}")
     notes = Notes(importlib.import_module("envs.utils.actor_utils").Actor)
     for module in (base, utils, creators, clutter, task):
         for function in ("create_actor", "create_box", "create_visual_box", "create_sphere", "create_sapien_urdf_obj"):
@@ -157,7 +158,7 @@ def official_layout(name: str, condition: str, seed: int) -> Layout:
     base.Base_Task.get_cluttered_table.__defaults__ = (10, [-0.59, 0.59], [-0.34, 0.34], [0.741])
     original_setup = base.Base_Task.setup_scene
     nothing = lambda self, *arguments, **named: None  # noqa: E731
-    replaced = {
+    replaced: dict[str, Any] = {
         "setup_scene": setup_scene,
         "load_robot": lambda self, **_: setattr(self, "robot", Anything()),
         "together_open_gripper": nothing,

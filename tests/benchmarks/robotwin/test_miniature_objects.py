@@ -170,7 +170,7 @@ def test_placing_brings_the_functional_point_to_the_target() -> None:
     target = sapien.Pose([0.1, -0.1, 0.75], [0, 1, 0, 0])
     point = transform(np.diag([1.0, -1.0, -1.0]), [0.0, 0.0, -0.05])
     for constrain in ("free", "align", "auto"):
-        pose = placed(hand, "right", item, target, point=0, constrain=constrain)  # type: ignore[arg-type]
+        pose = placed(hand, "right", item, target, point=0, constrain=constrain)
         assert np.allclose((pose @ point)[:3, 3], [0.1, -0.1, 0.75], atol=1e-6)
         assert (pose @ point)[2, 2] == pytest.approx(-1.0, abs=1e-6)
     aligned = placed(hand, "right", item, target, point=0, constrain="align", align=[[0, 1, 0], [0, -1, 0]])

@@ -184,7 +184,8 @@ class Expert:
                 continue
             self.follow(paths)
             return
-        raise NoPlan(f"{' and '.join(offsets)} arm cannot move by {[list(offset) for offset in offsets.values()]}")
+        ways = " and ".join(f"{side} arm by {np.round(offset, 3).tolist()} m" for side, offset in offsets.items())
+        raise NoPlan(f"no straight motion of {ways}")
 
     def withdraw(self, distance: float, *sides: Side) -> None:
         """Move hands straight back, against the directions in which they point, by ``distance`` m or a part of it."""
