@@ -65,6 +65,28 @@ def test_the_number_of_episodes_is_needed_unless_the_protocol_limits_it(
     assert result.exit_code == 2 and "--episodes N is missing" in result.stderr
 
 
+def test_a_training_comes_after_the_one_whose_model_it_begins_with(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="models need PyTorch: make setup MODELS=1")
+    pytest.importorskip("pyarrow", reason="data sets need pyarrow: make setup MODELS=1")
+    from tests.models.small.builders import data
+
+    (tmp_path / "expert.yaml").write_text(
+        TRAINING.replace("fastwam:SmallFastWAM", "mvwam:SmallMVWAM").replace("steps: 60", "steps: 2")
+    )
+    (tmp_path / "own.yaml").write_text(
+        f"extends: expert\nstart: {tmp_path}/expert.yaml\nsteps: 1\n"
+        "data: {policy: small-mvwam, played: {libero_object: 3}}\n"
+    )
+    # Data sets that exist are not recorded again.
+    data(tmp_path / "data/libero_object-1")
+    data(tmp_path / "data/libero_object-3-expert", count=3, success=False)
+    command = ("train", str(tmp_path / "own.yaml"), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "own"))
+    assert wam_eval(*command).exit_code == 0
+    steps = {folder: list(csv.DictReader((tmp_path / folder / "losses.csv").open())) for folder in ("expert", "own")}
+    assert {folder: int(rows[-1]["step"]) for folder, rows in steps.items()} == {"expert": 2, "own": 1}
+    assert (tmp_path / "own/model.safetensors").is_file()
+
+
 @pytest.mark.slow
 def test_demonstrations_are_recorded_and_a_minute_of_training_lowers_the_loss(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="models need PyTorch: make setup MODELS=1")
