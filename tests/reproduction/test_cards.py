@@ -11,8 +11,9 @@ from wam_eval import config
 from wam_eval.errors import UserError
 from wam_eval.papers.published import read_published
 from wam_eval.policy import check_settings, policy_class
-from wam_eval.reproduction.cards import FOLDER, Comparison, Extent, load_comparisons
+from wam_eval.reproduction.cards import FOLDER, Comparison, Entry, Extent, load_comparisons
 from wam_eval.reproduction.playing import START_SECONDS
+from wam_eval.training.config import load_training
 
 COMPARISONS = {one.name: one for one in load_comparisons()}
 
@@ -21,6 +22,11 @@ COMPARISONS = {one.name: one for one in load_comparisons()}
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Each comparison of the project."""
     return COMPARISONS[request.param]
+
+
+def benchmark_of(comparison: Comparison, entry: Entry) -> str:
+    """Name of the benchmark that an entry plays."""
+    return str(config.load_suite(config.elementary(comparison.suites_of(entry)[0])[0]).benchmark)
 
 
 def test_every_family_is_compared() -> None:
@@ -46,11 +52,15 @@ def test_suites_are_of_one_benchmark(comparison: Comparison) -> None:
 def test_policies_have_the_settings_of_the_comparison(comparison: Comparison) -> None:
     pytest.importorskip("torch", reason="models need PyTorch: make setup MODELS=1")
     for entry in comparison.entries:
-        if entry.policy in config.names("policies"):
-            card = config.load_policy(entry.policy)
-            benchmark = str(config.load_suite(config.elementary(comparison.suites_of(entry)[0])[0]).benchmark)
-            settings = {**card.settings, **card.benchmarks[benchmark], **entry.settings}
-            check_settings(policy_class(card), {**settings, "checkpoint": "x"})
+        card = config.load_policy(entry.policy)
+        settings = {**card.settings, **card.benchmarks[benchmark_of(comparison, entry)], **entry.settings}
+        check_settings(policy_class(card), {**settings, "checkpoint": "x"})
+
+
+def test_every_model_can_be_trained(comparison: Comparison) -> None:
+    for entry in comparison.entries:
+        own = config.load_policy(entry.policy).benchmarks[benchmark_of(comparison, entry)]
+        assert load_training(entry.checkpoint or own["checkpoint"])
 
 
 def test_an_unknown_comparison_has_a_suggestion() -> None:
