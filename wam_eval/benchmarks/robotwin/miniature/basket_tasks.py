@@ -35,6 +35,11 @@ FROM_ABOVE = tuple(math.radians(angle) for angle in (90, 80, 70))
 """Pitches of grasps from above, rad."""
 
 
+def grasps_across(point: Vector) -> list[Vector]:
+    """Grasps from above whose fingers open to the left and right."""
+    return [hand_at(point, turn, pitch) for pitch in FROM_ABOVE for turn in (math.pi / 2, -math.pi / 2)]
+
+
 class PlaceInBasket(MiniatureTask):
     """An object, to be put into a basket with one arm; then the other arm lifts the basket by its handle.
 
@@ -72,7 +77,10 @@ class PlaceInBasket(MiniatureTask):
     def lift_basket(self, expert: Expert) -> None:
         """Grasp the handle with the other arm while the first one goes home, and lift it."""
         other = other_side(self.side)
-        expert.pick(other, self.basket, contact_grasps(other, self.basket), back=0.08, lift=0.0, retreat=True)
+        bar = matrix(self.basket.get_pose())[:3, 2]
+        along = math.atan2(bar[1], bar[0])
+        grasps = expert.grasps_at(other, position(self.basket.contact_point(0)), (along, along + math.pi))
+        expert.pick(other, self.basket, grasps, back=0.08, lift=0.0, retreat=True)
         expert.shift({other: (0.02 if other == "right" else -0.02, 0.0, 0.06)}, least=0.75)
 
     def check_success(self) -> bool:
@@ -110,8 +118,9 @@ class PlaceCanBasket(PlaceInBasket):
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Grasp the can from above, and lower it into the near half of the basket."""
-        targets = [pose for spot in self.spots(0.012) for pose in upright_at(spot, ALL_YAWS, STANDING)]
-        grasps = contact_grasps(self.side, self.object, range(8, 16))
+        rest = matrix(self.object.get_pose())[:3, :3]
+        targets = [pose for spot in self.spots(0.012) for pose in upright_at(spot, (0.0, 0.3, -0.3), rest)]
+        grasps = grasps_across(position(self.object.contact_point(8)))
         expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.2, drop=0.19)
         expert.place(self.side, self.object, targets, drop=0.19)
         expert.lift(0.06, self.side)
@@ -139,7 +148,10 @@ class PlaceObjectBasket(PlaceInBasket):
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Grasp the object from above, and drop it into the near half of the basket."""
-        targets = [pose for spot in self.spots(0.1) for pose in upright_at(spot, ALL_YAWS, STANDING)]
+        # Its longer side lies along the shorter side of the basket.
+        long = 0.0 if self.object.extents[0] > self.object.extents[2] else math.pi / 2
+        yaws = [long + turn + small for small in (0.0, 0.2, -0.2) for turn in (0.0, math.pi)]
+        targets = [pose for spot in self.spots(0.1) for pose in upright_at(spot, yaws, STANDING)]
         grasps = contact_grasps(self.side, self.object)
         expert.pick(self.side, self.object, grasps, targets, back=0.08, lift=0.2, drop=0.1)
         expert.place(self.side, self.object, targets, drop=0.1)
@@ -180,8 +192,7 @@ class PlaceCansPlasticbox(MiniatureTask):
                 held = np.linalg.inv(pose) @ grasp
                 return any(expert.reaches(side, target @ held, 0.12) for target in targets[side])
 
-            point = position(can.contact_point(8))
-            options = [hand_at(point, turn, pitch) for pitch in FROM_ABOVE for turn in (math.pi / 2, -math.pi / 2)]
+            options = grasps_across(position(can.contact_point(8)))
             grasps[side] = expert.choose(side, options, 0.1, continues)
         expert.take(grasps, back=0.1)
         expert.lift(0.14, *SIDES)
