@@ -294,7 +294,7 @@ class RoboTwinInstallation(Installation):
 class RoboTwin(Benchmark):
     """RoboTwin 2.0: fifty tasks for two arms, clean and randomized.
 
-    Without a checkout of the official benchmark, twelve of the tasks are played in the embedded miniature.
+    Without a checkout of the official benchmark, the tasks are played in the embedded miniature.
     """
 
     title = "RoboTwin"

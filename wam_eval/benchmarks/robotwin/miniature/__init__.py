@@ -1,4 +1,4 @@
-"""A small RoboTwin in SAPIEN: primitive shapes, twelve tasks, the class interface of the official tasks.
+"""A small RoboTwin in SAPIEN: primitive shapes, all fifty tasks, the class interface of the official tasks.
 
 Importing this package does not import SAPIEN, because planning a run needs its version and task names only.
 """
