@@ -22,7 +22,7 @@ from wam_eval.benchmarks.robotwin.miniature.poses import (
     turned_about,
     upright_at,
 )
-from wam_eval.benchmarks.robotwin.miniature.recipes.dishes import BOWL_FOOT, BOWL_WALL
+from wam_eval.benchmarks.robotwin.miniature.recipes.dishes import BOWL_FOOT, BOWL_WALL, bowl_rim
 from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
 from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, Range, apart, draw_pose
 
@@ -43,9 +43,14 @@ _PITCHES = tuple(math.radians(a) for a in (90, 80, 70, 60))
 def rim_grasps(side: Side, item: TableObject) -> list[Vector]:
     """Hand poses with one finger inside a round vessel and one outside, along its wall."""
     entry = model(item.name, item.number or 0)
-    inside = entry.points[0][2] if item.name == "021_cup" else 0.0
-    radius = entry.high[2] - inside - BOWL_WALL / 2
-    lean = math.atan2((1 - BOWL_FOOT) * entry.size[0] / 2, entry.size[1]) if item.name == "002_bowl" else 0.0
+    inside, lean = 0.0, 0.0
+    if item.name == "002_bowl":
+        rim = bowl_rim(entry)
+        lean = math.atan2((1 - BOWL_FOOT) * rim, entry.size[1])
+    else:
+        inside = entry.points[0][2]
+        rim = entry.high[2] - inside
+    radius = rim - BOWL_WALL / 2
     pose = matrix(item.get_pose())
     middle = pose[:3, 3] + pose[:3, :3] @ np.array([0.0, entry.high[1] - _DEPTH, inside])
     grasps = []
