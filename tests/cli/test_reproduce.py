@@ -91,6 +91,8 @@ def test_a_model_that_fails_is_named_and_the_others_are_shown(
     assert found.exit_code == 1
     assert "wam-eval reproduce: miniature-toy-unmade:" in found.stderr and "no such weights" in found.stderr
     assert "cannot tell" in found.stdout, "the other models have a verdict"
+    stored = json.loads((runs.parent / "miniatures" / "broken.json").read_text())
+    assert stored["entries"][2]["missing"] == "its run failed: the same command continues it"
 
 
 @pytest.mark.slow

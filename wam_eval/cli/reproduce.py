@@ -11,12 +11,16 @@ import typer
 
 from wam_eval.cli.app import app, console, names_in, table_of
 from wam_eval.cli.stopping import exit_status
-from wam_eval.errors import UserError, first_line
+from wam_eval.errors import UserError
 
 if TYPE_CHECKING:
     from wam_eval.reproduction.cards import Comparison
     from wam_eval.reproduction.playing import Estimated, Player, Work
     from wam_eval.reproduction.results import Cost
+
+
+FAILED = "its run failed: the same command continues it"
+"""Reason for the lack of results in tables; the error itself is printed."""
 
 
 @app.command()
@@ -96,7 +100,7 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
     """Play a comparison, measure its costs and store its results.
 
     Returns:
-        False if a run failed; its model is shown with the reason, and the others are played nevertheless.
+        False if a run failed; its model is shown without results, and the others are played nevertheless.
     """
     from wam_eval.reproduction.costs import measure_costs
     from wam_eval.reproduction.playing import play
@@ -104,7 +108,7 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
     from wam_eval.run.bench import this_machine
 
     failures: list[str] = []
-    reasons: dict[str, str] = {}
+    failed: set[str] = set()
     costs: dict[str, Cost] = {}
     for part in work:
         if not part.left:
@@ -114,8 +118,8 @@ def _play(comparison: Comparison, players: list[Player], work: list[Work], retry
             play(part, sys.argv, retry_errors)
         except UserError as error:
             failures.append(f"{part.player.run}: {error}")
-            reasons[part.player.entry.label] = first_line(error)
-    shown = [replace(one, missing=reasons.get(one.entry.label, one.missing)) for one in players]
+            failed.add(part.player.run)
+    shown = [replace(one, missing=FAILED) if one.run in failed else one for one in players]
     try:
         costs = measure_costs([one for one in shown if not one.missing])
     except UserError as error:
