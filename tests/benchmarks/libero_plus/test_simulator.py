@@ -15,6 +15,7 @@ from tests.benchmarks.libero.scenes import FLOAT32_ACTIONS
 from tests.builders.libero_plus import BASE, PROBLEMS, SUITE, write_archive
 from wam_eval import config
 from wam_eval.benchmark import load_benchmark
+from wam_eval.benchmarks.libero.assets import standin_assets
 from wam_eval.benchmarks.libero_plus.data import CLASSIFICATION
 from wam_eval.benchmarks.libero_plus.standins import standin_folder
 from wam_eval.episode import Episode
@@ -114,13 +115,11 @@ def test_upstreams_tasks_equal_a_new_environment(start: Start, libero_plus_data:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", ["libero_spatial", "libero_goal"])
-def test_moved_objects_of_the_stand_ins_are_upstreams(
-    start: Start, libero_plus_data: Path, standins: Path, suite: str
-) -> None:
+def test_moved_objects_of_the_stand_ins_are_upstreams(start: Start, libero_plus_data: Path, suite: str) -> None:
     """States and fixtures are equal to the bit, since a reset draws from the regions, too."""
     tasks = json.loads((libero_plus_data / CLASSIFICATION).read_text())[suite]
     named = [task["name"] for task in tasks if "_level" in task["name"]]
-    copy, ours = start(data=libero_plus_data), start(data=standin_folder(standins), stand_ins=True)
+    copy, ours = start(data=libero_plus_data), start(data=standin_folder(standin_assets()), stand_ins=True)
     for name in random.Random(3).sample(named, 3):
         one = episode("", name, suite)
         for simulator in (copy, ours):

@@ -139,7 +139,7 @@ class LiberoPlus(LiberoFamily):
         data = find_data(self.config.assets)
         libero = find_libero_assets()
         if data is None:
-            folder, archive, manifest = standin_folder(libero.path), None, standin_manifest()
+            folder, archive, manifest = standin_folder(libero), None, standin_manifest()
             record = _standin_record(libero, manifest)
             places = {"data": str(folder), "plus_assets": str(folder / "assets"), "stand_ins": True}
         else:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wam_eval import evaluate
+from wam_eval.benchmarks.libero.assets import Assets, standin_assets
 from wam_eval.benchmarks.libero.package import read_init_states
 from wam_eval.benchmarks.libero_plus import standins as module
 from wam_eval.benchmarks.libero_plus.data import MODELS, VARIABLE
@@ -83,8 +84,11 @@ def test_files_are_written_once(tmp_path: Path, standins: Path, monkeypatch: pyt
     assert not list(tmp_path.rglob(".*")), "no temporary file is left"
 
 
-def test_the_scenes_of_another_tree_are_elsewhere(standins: Path, tmp_path: Path) -> None:
-    assert standin_folder(standins) != standin_folder(tmp_path)
+def test_the_scenes_of_another_tree_are_elsewhere(tmp_path: Path) -> None:
+    libero = standin_assets()
+    changed = libero.record.model_copy(update={"digest": "another"})
+    others = Assets(tmp_path, libero.record), Assets(libero.path, changed)
+    assert len({standin_folder(one) for one in (libero, *others)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from wam_eval.benchmarks.libero.assets import Assets
 from wam_eval.benchmarks.libero.package import bddl_file
 from wam_eval.benchmarks.libero_plus.data import model_file
 from wam_eval.benchmarks.libero_plus.standins.objects import OBJECTS, added_object_xml
@@ -48,13 +49,14 @@ def standin_manifest() -> Manifest:
     return Manifest(suites, VERSION)
 
 
-def standin_folder(libero: Path) -> Path:
+def standin_folder(libero: Assets) -> Path:
     """The data folder of the stand-ins in this machine's cache; its scenes refer to files of one tree of assets.
 
     Args:
         libero: LIBERO's assets.
     """
-    return cache_folder(f"libero-plus-standins-{VERSION}-{hashlib.sha256(str(libero).encode()).hexdigest()[:12]}")
+    tree = hashlib.sha256(f"{libero.path} {libero.record.digest}".encode()).hexdigest()
+    return cache_folder(f"libero-plus-standins-{VERSION}-{tree[:12]}")
 
 
 def write_files(data: Path, libero: Path, variation: Variation) -> None:
@@ -62,7 +64,7 @@ def write_files(data: Path, libero: Path, variation: Variation) -> None:
 
     Args:
         data: result of :func:`standin_folder`.
-        libero: LIBERO's assets.
+        libero: the tree of LIBERO's assets.
         variation: the task. One without a scene of its own needs no files.
     """
     bddl = variation.bddl_file(data)
