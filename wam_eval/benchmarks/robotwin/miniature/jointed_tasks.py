@@ -261,7 +261,7 @@ class TurnSwitch(MiniatureTask):
 
 
 def _along(direction: Vector, distance: float) -> Vector:
-    """What is to be added to a pose to move it by ``distance`` m along a direction."""
+    """Offset to be added to a pose to move it by ``distance`` m along a direction."""
     offset = np.zeros((4, 4))
     offset[:3, 3] = distance * direction
     return offset
