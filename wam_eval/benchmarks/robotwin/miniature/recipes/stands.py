@@ -28,8 +28,9 @@ def phone_stand(model: Model) -> list[Part]:
     color, height, z = (0.25, 0.27, 0.3), float(edge.p[1]), float(edge.p[2])
 
     def leaning(size: Vector3, out: float, up: float) -> Part:
-        x, y, at_z, *turn = [*(pose := edge * sapien.Pose([out, 0.0, up])).p.tolist(), *pose.q.tolist()]
-        return Part("box", size, (x, y, at_z), (turn[0], turn[1], turn[2], turn[3]), color)
+        pose = edge * sapien.Pose([out, 0.0, up])
+        (x, y, at_z), (a, b, c, d) = pose.p.tolist(), pose.q.tolist()
+        return Part("box", size, (x, y, at_z), (a, b, c, d), color)
 
     length = (model.high[1] - height) / float(edge.to_transformation_matrix()[1, 2])
     return [
