@@ -13,6 +13,7 @@ from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
 from wam_eval.benchmarks.robotwin.miniature.expert import Expert
 from wam_eval.benchmarks.robotwin.miniature.poses import (
     ALL_YAWS,
+    TO_HAND,
     behind,
     contact_grasps,
     matrix,
@@ -30,9 +31,6 @@ from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, UPRIGHT_Y, apa
 
 BREADS = [0, 1, 3, 5, 6]
 """Models of bread that the tasks use."""
-
-TO_HAND = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""From the axes of a contact point to those of a hand."""
 
 FACING_BACK = (0.0, 0.0, 0.707, 0.707)
 """Orientation of an upright object whose own z axis points ahead, quaternion w, x, y, z."""

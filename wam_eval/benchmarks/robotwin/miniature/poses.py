@@ -31,8 +31,8 @@ ALL_YAWS = tuple(sorted((math.radians(15 * k) for k in range(-11, 13)), key=abs)
 TILTS = tuple(0.08 * k for k in range(14))
 """Angles by which grasps at contact points are tilted towards the robot, rad; the official code tries the first ten."""
 
-# From the axes of a contact point (y away from the object, z across the fingers) to those of the hand.
-_TO_HAND = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+TO_HAND = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Rotation from the axes of a contact point (y away from the object, z across the fingers) to those of the hand."""
 
 
 def matrix(pose: sapien.Pose) -> Vector:
@@ -126,7 +126,7 @@ def contact_grasps(side: Side, item: Item, contacts: Iterable[int] | None = None
     scored: list[tuple[float, Vector]] = []
     for index in range(count) if contacts is None else contacts:
         contact = matrix(item.contact_point(index))
-        contact[:3, :3] = contact[:3, :3] @ _TO_HAND
+        contact[:3, :3] = contact[:3, :3] @ TO_HAND
         hand = behind(contact, TCP + gap)
         for k, tilt in enumerate(TILTS):
             for half in (0, 1):
