@@ -29,12 +29,31 @@ QUARTER = (0.704141, 0.0, 0.0, 0.71006)
 """Orientation of objects whose front is to the robot, a quarter turn, as RoboTwin writes it."""
 
 
-def swing(item: JointedObject, hand: Vector, angle: float, steps: int) -> list[Vector]:
-    """Hand poses that follow a link, about the hinge that moves first, by an angle in rad."""
+def swing(item: JointedObject, hand: Vector, angle: float, steps: int, part: float = 1.0) -> list[Vector]:
+    """Hand poses that follow a link, about the hinge that moves first, by an angle in rad.
+
+    Args:
+        part: part of the angle by which the hand turns with the link.
+    """
     hinge = next(joint for joint in item.model.joints if joint.kind == "revolute")
     frame = matrix(item.link(hinge.child).entity_pose)
     axis = frame[:3, :3] @ np.asarray(hinge.axis)
-    return [turned_about(hand, frame[:3, 3], axis, angle * (i + 1) / steps) for i in range(steps)]
+    poses = []
+    for turn in np.linspace(0.0, angle, steps + 1)[1:]:
+        pose = turned_about(hand, frame[:3, 3], axis, turn)
+        poses.append(turned_about(pose, pose[:3, 3] + TCP * pose[:3, 0], axis, -(1 - part) * turn))
+    return poses
+
+
+def can_swing(expert: Expert, side: Side, item: JointedObject, hand: Vector, angle: float, part: float = 1.0) -> bool:
+    """True if a hand can follow :func:`swing`."""
+    try:
+        path = [expert.solve(side, hand)]
+        for pose in swing(item, hand, angle, 10, part):
+            path += expert.straight(side, pose, path[-1])[1:]
+    except NoPlan:
+        return False
+    return True
 
 
 class LiftPot(MiniatureTask):
@@ -87,7 +106,7 @@ class OpenLaptop(MiniatureTask):
     """A laptop that is a fifth open, to be opened by another fifth at least."""
 
     name, limit = "open_laptop", 700
-    START, GOAL, AIM = 0.2, 0.4, 0.5
+    START, GOAL, AIM = 0.2, 0.4, 0.52
 
     def load_actors(self, draws: np.random.RandomState) -> None:
         """The laptop is rotated by up to 60 degrees."""
@@ -105,21 +124,19 @@ class OpenLaptop(MiniatureTask):
         return low + part * (high - low)
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
-        """Grasp the edge of the lid and turn it with the hand."""
+        """Grasp the edge of the lid and turn it with the hand, or raise it with a hand that turns less."""
         angle = self._at(self.AIM) - float(self.laptop.qpos[0])
-
-        def opens(grasp: Vector) -> bool:
-            try:
-                path = [expert.solve(self.side, grasp)]
-                for pose in swing(self.laptop, grasp, angle, 8):
-                    path += expert.straight(self.side, pose, path[-1])[1:]
-            except NoPlan:
-                return False
-            return True
-
-        grasp = expert.choose(self.side, contact_grasps(self.side, self.laptop, [0]), 0.07, opens)
-        expert.take({self.side: grasp}, back=0.07)
-        expert.trace({self.side: swing(self.laptop, expert.hand(self.side), angle, 8)})
+        grasps = contact_grasps(self.side, self.laptop, [0])
+        options = ((grasp, part) for part in (1.0, 0.5, 0.0) for grasp in grasps)
+        for grasp, part in options:
+            if expert.can_grasp(self.side, grasp, 0.07) and can_swing(
+                expert, self.side, self.laptop, grasp, angle, part
+            ):
+                break
+        else:
+            raise NoPlan(f"{self.side} arm cannot follow the lid")
+        expert.take({self.side: grasp}, back=0.07, close=0.0 if part == 1.0 else 0.3)
+        expert.trace({self.side: swing(self.laptop, expert.hand(self.side), angle, 10, part)})
         return {"{A}": self.laptop.label, "{a}": self.side}
 
     def check_success(self) -> bool:
@@ -148,19 +165,14 @@ class OpenMicrowave(MiniatureTask):
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Pull the handle along its arc."""
         angle = self.AIM * float(self.microwave.limits[0][1]) - float(self.microwave.qpos[0])
-
-        def opens(grasp: Vector) -> bool:
-            try:
-                path = [expert.solve("left", grasp)]
-                for pose in swing(self.microwave, grasp, angle, 12):
-                    path += expert.straight("left", pose, path[-1])[1:]
-            except NoPlan:
-                return False
-            return True
-
-        grasp = expert.choose("left", contact_grasps("left", self.microwave, [0, 3]), 0.07, opens)
+        grasp = expert.choose(
+            "left",
+            contact_grasps("left", self.microwave, [0, 3]),
+            0.07,
+            lambda grasp: can_swing(expert, "left", self.microwave, grasp, angle),
+        )
         expert.take({"left": grasp}, back=0.07)
-        expert.trace({"left": swing(self.microwave, expert.hand("left"), angle, 12)})
+        expert.trace({"left": swing(self.microwave, expert.hand("left"), angle, 10)})
         return {"{A}": self.microwave.label, "{a}": "left"}
 
     def check_success(self) -> bool:
