@@ -9,7 +9,7 @@ import numpy as np
 import sapien
 
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side, Vector
-from wam_eval.benchmarks.robotwin.miniature.bottle_tasks import STANDING, side_grasps
+from wam_eval.benchmarks.robotwin.miniature.bottle_tasks import STANDING, leads_to, side_grasps
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
 from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan
 from wam_eval.benchmarks.robotwin.miniature.jointed import JointedObject
@@ -185,15 +185,9 @@ class PlaceCansPlasticbox(MiniatureTask):
         spots = self.spots()
         grasps, targets = {}, {}
         for side, can, spot in zip(SIDES, self.cans, spots, strict=True):
-            pose = matrix(can.get_pose())
-            targets[side] = upright_at(spot, (0.0, 0.2, -0.2), pose[:3, :3])
-
-            def continues(grasp: Vector, side: Side = side, pose: Vector = pose) -> bool:
-                held = np.linalg.inv(pose) @ grasp
-                return any(expert.reaches(side, target @ held, 0.12) for target in targets[side])
-
+            targets[side] = upright_at(spot, (0.0, 0.2, -0.2), matrix(can.get_pose())[:3, :3])
             options = grasps_across(position(can.contact_point(8)))
-            grasps[side] = expert.choose(side, options, 0.1, continues)
+            grasps[side] = expert.choose(side, options, 0.1, leads_to(expert, side, can, targets[side], 0.12))
         expert.take(grasps, back=0.1)
         expert.lift(0.14, *SIDES)
         for side, can in zip(SIDES, self.cans, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import sapien
 
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side, Vector
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
-from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan
+from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan, Targets
 from wam_eval.benchmarks.robotwin.miniature.poses import (
     ALL_YAWS,
     Item,
@@ -53,6 +53,12 @@ def standing(bottle: TableObject, point: Iterable[float]) -> list[Vector]:
     """Poses of a bottle that stands, with its functional point 0 at a point (m)."""
     foot = np.asarray(list(point), float) - [0.0, 0.0, float(bottle.functional[0].p[1])]
     return upright_at(foot, ALL_YAWS, STANDING)
+
+
+def leads_to(expert: Expert, side: Side, item: Item, targets: Targets, drop: float) -> Callable[[Vector], bool]:
+    """A test of grasps of an object: True if one of its target poses is reachable, from ``drop`` m above it."""
+    pose = np.linalg.inv(matrix(item.get_pose()))
+    return lambda grasp: any(expert.reaches(side, target @ pose @ grasp, drop) for target in targets)
 
 
 class AdjustBottle(MiniatureTask):
@@ -113,21 +119,17 @@ class PickBottles(MiniatureTask):
         grasps, targets = {}, {}
         for side, bottle, (x, y) in zip(SIDES, self.bottles, (self.left, self.right), strict=True):
             targets[side] = standing(bottle, (x + math.copysign(self.aside, x), y, 0.97))
-            pose = np.linalg.inv(matrix(bottle.get_pose()))
-
-            def continues(grasp: Vector, side: Side = side, pose: Vector = pose) -> bool:
-                return any(expert.reaches(side, target @ pose @ grasp, 0.0) for target in targets[side])
-
             options = side_grasps(expert, side, position(bottle.contact_point(0)))
-            grasps[side] = expert.choose(side, options, 0.08, continues)
+            grasps[side] = expert.choose(side, options, 0.08, leads_to(expert, side, bottle, targets[side], 0.0))
         expert.take(grasps, back=0.08)
         expert.lift(0.1, *SIDES)
         goals = {}
         for side, bottle in zip(SIDES, self.bottles, strict=True):
             held = np.linalg.inv(matrix(bottle.get_pose())) @ matrix(self.robot.hand_pose(side))
-            goals[side] = next((t @ held for t in targets[side] if expert.reaches(side, t @ held, 0.0)), None)
-            if goals[side] is None:
+            goal = next((t @ held for t in targets[side] if expert.reaches(side, t @ held, 0.0)), None)
+            if goal is None:
                 raise NoPlan(f"{side} arm cannot bring its bottle to the front")
+            goals[side] = goal
         expert.go(goals)
         return {"{A}": self.bottles[0].label, "{B}": self.bottles[1].label}
 
