@@ -121,7 +121,7 @@ def articulated(folder: Path) -> dict[str, Any]:
                 "limits": rounded(np.array(limits) * (scale if kind == "prismatic" else 1.0)),
             }
         )
-    entry: dict[str, Any] = {"scale": scale, "joints": joints}
+    entry: dict[str, Any] = {"joints": joints}
     entry["root"] = frame(data.get("transform_matrix", np.eye(4)), 1.0)
     for name, key in (("contacts", "contact_points"), ("points", "functional_points")):
         entry[name] = [[point["base"], *frame(point["matrix"], scale)] for point in data[key]]

@@ -18,6 +18,7 @@ import sapien
 
 from wam_eval.benchmarks.robotwin.import_stubs import install_stubs
 from wam_eval.benchmarks.robotwin.miniature.objects import families, jointed_model, model, model_numbers
+from wam_eval.benchmarks.robotwin.miniature.recipes.jointed import size_of
 from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 from wam_eval.benchmarks.robotwin.miniature.world import FIXED_CAMERAS, TEXTURES
 
@@ -105,7 +106,7 @@ class Notes:
 
     def create_sapien_urdf_obj(self, scene: Any, pose: Any, modelname: str, modelid: int, **_: Any) -> Any:
         """See the official function of this name."""
-        data = {"scale": jointed_model(modelname, int(modelid)).scale}
+        data = {"scale": 1.0, "extents": size_of(jointed_model(modelname, int(modelid)))}
         noted = self._note(scene, modelname, modelid, pose, data)
         noted.get_qlimits, noted.set_qpos, noted.set_properties = lambda: [[0.0, 1.0]], Anything(), Anything()
         return noted

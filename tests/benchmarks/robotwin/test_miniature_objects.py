@@ -113,6 +113,7 @@ def test_articulated_objects_stand_still(family: str) -> None:
             assert np.allclose(item.qpos, joints, atol=1e-3)
         assert item.label == f"{family}/base{index}" and item.limits.shape == (len(joints), 2)
         assert front[2] > 0.74
+        assert all(0.01 < size < 0.5 for size in item.extents)
 
 
 @pytest.mark.parametrize("family", ["036_cabinet", "044_microwave"])

@@ -11,7 +11,7 @@ import sapien
 from numpy.typing import ArrayLike, NDArray
 
 from wam_eval.benchmarks.robotwin.miniature.objects import Hinge, JointedModel, frame_pose
-from wam_eval.benchmarks.robotwin.miniature.recipes.jointed import parts_of_links
+from wam_eval.benchmarks.robotwin.miniature.recipes.jointed import parts_of_links, size_of
 from wam_eval.benchmarks.robotwin.miniature.shapes import add_parts
 
 _KINDS = {"revolute": "revolute_unwrapped", "continuous": "revolute", "prismatic": "prismatic", "fixed": "fixed"}
@@ -118,8 +118,7 @@ def build_jointed(
     articulation = builder.build(fix_root_link=fixed)
     articulation.name = model.family
     articulation.set_qpos(np.zeros(articulation.dof, np.float32))  # moves the links to their poses
-    side = 0.1 * model.scale
-    item = JointedObject(model.family, articulation, model, index, (side, side, side))
+    item = JointedObject(model.family, articulation, model, index, size_of(model))
     item.set_mass(0.01)
     return item
 

@@ -92,7 +92,6 @@ class JointedModel:
 
     Attributes:
         family, number: RoboTwin's names, such as ``015_laptop`` and 9748.
-        scale: factor of the official model; its bounding box counts as a cube with sides of 0.1 times this, m.
         root: pose by which the root is moved: height (m) and a small rotation.
         joints: its joints. The root link is ``base``.
         contacts, points: contact and functional points: link, position (m), quaternion w, x, y, z in the link's frame.
@@ -100,7 +99,6 @@ class JointedModel:
 
     family: str
     number: int
-    scale: float
     root: tuple[float, ...]
     joints: tuple[Hinge, ...]
     contacts: tuple[tuple[Any, ...], ...]
@@ -158,7 +156,7 @@ def jointed_model(family: str, index: int) -> JointedModel:
         for j in entry["joints"]
     ]
     points = (tuple(tuple(point) for point in entry[name]) for name in ("contacts", "points"))
-    return JointedModel(family, number, entry["scale"], tuple(entry["root"]), tuple(joints), *points)
+    return JointedModel(family, number, tuple(entry["root"]), tuple(joints), *points)
 
 
 def family_color(family: str, number: int = 0) -> Color:

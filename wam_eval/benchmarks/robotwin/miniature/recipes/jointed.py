@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from wam_eval.benchmarks.robotwin.miniature.objects import Hinge, JointedModel, LinkRecipe
 from wam_eval.benchmarks.robotwin.miniature.shapes import ALONG, Color, Part
 
@@ -208,6 +210,20 @@ RECIPES: dict[str, LinkRecipe] = {
     "060_kitchenpot": pot,
 }
 """Family -> recipe."""
+
+
+def size_of(model: JointedModel) -> tuple[float, float, float]:
+    """Sizes of the box around an articulated model with its joints at zero, along the axes of its links, m."""
+    offsets = {hinge.child: np.array(hinge.at[:3]) for hinge in model.joints if hinge.kind != "fixed"}
+    corners = []
+    for link, parts in parts_of_links(model).items():
+        for part in parts:
+            half = np.array(part.size if part.kind == "box" else (part.size[-1], part.size[0], part.size[0]))
+            reach = np.abs(part.pose.to_transformation_matrix()[:3, :3]) @ half
+            middle = np.array(part.position) + offsets.get(link, np.zeros(3))
+            corners += [middle - reach, middle + reach]
+    x, y, z = np.ptp(corners, axis=0)
+    return (float(x), float(y), float(z))
 
 
 def parts_of_links(model: JointedModel) -> dict[str, list[Part]]:
