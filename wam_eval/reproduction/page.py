@@ -83,7 +83,7 @@ def _section(table: Results, images: str) -> Iterator[str]:
     for note in notes_of(table):
         yield f"- {escape_markdown(note)}"
     command = f"wam-eval reproduce --only {card.name}"
-    date = f"Results of {table.result.created}. " if table.result else ""
+    date = f"As of {table.result.created}. " if table.result else ""
     suites = ", ".join(dict.fromkeys(suite for entry in card.entries for suite in card.suites_of(entry)))
     yield from (f"- {date}Suites: {suites}. `{command}` plays {_extent(card)} with each model.", "")
     if any(row.estimate for row in table.rows):
