@@ -36,6 +36,9 @@ _CORNERS = np.array([(0.134, y, z) for y in (-0.058, 0.058) for z in (-0.012, 0.
 # Bells are wider than the gripper except near their tops: distance at which a hand stops above their contact points, m.
 _BELL_GAP = 0.02
 
+# Largest width between the fingers, m.
+_WIDEST = 0.085
+
 
 def above_table(grasps: Iterable[Vector], table: float) -> list[Vector]:
     """Hand poses, raised so that open fingers stay 1.5 mm above a table of a height (m)."""
@@ -48,13 +51,25 @@ def half_width(item: TableObject, turn: Vector) -> float:
     return float(np.abs(turn[0]) @ np.asarray(item.extents)) / 2
 
 
+def block_grasps(item: TableObject) -> list[Vector]:
+    """Hand poses around a block of wood, which has no contact points, 2 cm below the middle of its top."""
+    turn, point = matrix(item.get_pose()), position(item.functional_point(0), -0.02)
+    found = []
+    for along, across in ((2, 0), (0, 2)):
+        if item.extents[across] < _WIDEST:
+            azimuth = math.atan2(turn[1, along], turn[0, along])
+            found += [hand_at(point, azimuth + half, pitch) for pitch in STEEP for half in (0.0, math.pi)]
+    return sorted(found, key=lambda hand: float(hand[2, 0]))
+
+
 class Arranging(MiniatureTask):
     """A task in which objects are grasped at their contact points."""
 
     def grasps(self, side: Side, item: TableObject) -> list[Vector]:
         """Hand poses at the contact points of an object, clear of the table."""
         gap = _BELL_GAP if item.name == "050_bell" else 0.0
-        return above_table(contact_grasps(side, item, gap=gap), TABLE_HEIGHT + self.table_z_bias)
+        found = contact_grasps(side, item, gap=gap) if item.contacts else block_grasps(item)
+        return above_table(found, TABLE_HEIGHT + self.table_z_bias)
 
     def carry(
         self,
