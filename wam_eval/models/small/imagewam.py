@@ -60,6 +60,7 @@ class SmallImageWAMTraining(SmallTraining):
     @staticmethod
     def make_model(config: SmallConfig) -> SmallModel:
         """The model of a description."""
+        share = config.head_dim // 8 * 2  # of a head's channels for each axis; they are turned in pairs
         image = Flux2Sizes(
             dim=config.width,
             heads=config.heads,
@@ -69,7 +70,7 @@ class SmallImageWAMTraining(SmallTraining):
             text_dim=config.width,
             channels=4 * config.components,
             time_dim=config.width,
-            axes=(config.head_dim // 4,) * 4,
+            axes=(config.head_dim - 3 * share, share, share, share),
         )
         action = replace(image, mlp_ratio=4.0)  # as in the published models
         robot = config.robot
