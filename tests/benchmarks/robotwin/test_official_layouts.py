@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CODE, reason=HOW_TO_GET_I
 
 SEEDS = range(100000, 100005)
 CONDITIONS = ("clean", "randomized")
-CLOSE = 2e-4
-"""Tolerance of areas, whose sizes the table of objects rounds, m."""
+CLOSE = 1e-3
+"""Tolerance of areas: the table of objects rounds sizes, and roots of articulated models are slightly rotated, m."""
 
 
 @pytest.fixture(scope="module")
