@@ -35,7 +35,7 @@ from wam_eval.benchmarks.libero_plus.tasks import (
 )
 from wam_eval.places import cache_folder
 
-VERSION = "046c94789f53efc3"
+VERSION = "77a9c2b78862db09"
 """Version of the files, part of the protocol's hash; to be changed with every change of a file."""
 
 

@@ -57,7 +57,7 @@ class Cylindrical:
             radius, height = self.neck
             parts += [
                 (high, high + height, radius, self.colour),
-                (high + height / 2, high + height, radius + 0.002, self.cap),
+                (high + height / 2, high + height + 0.0005, radius + 0.002, self.cap),
             ]
         else:
             parts += [(low, low + 0.003, edge, self.cap), (high - 0.003, high + 0.0005, edge, self.cap)]
@@ -99,7 +99,7 @@ class Boxed:
         return [
             box((-x / 2, -y / 2, FOOT), (x / 2, y / 2, FOOT + z), self.colour),
             box((-front, -0.38 * y, FOOT + 0.25 * z), (front, 0.38 * y, FOOT + 0.7 * z), self.label),
-            box((-front, -0.5 * y, FOOT + 0.82 * z), (front, 0.5 * y, FOOT + 0.9 * z), _WHITE),
+            box((-front, -0.49 * y, FOOT + 0.82 * z), (front, 0.49 * y, FOOT + 0.9 * z), _WHITE),
         ]
 
 
