@@ -195,6 +195,17 @@ def test_hands_stay_above_the_table() -> None:
     assert tip[2] > 0.741
 
 
+def test_blocks_of_wood_are_grasped_below_their_tops() -> None:
+    env = set_up("place_a2b_left", 100055)
+    assert env.object.label == "086_woodenblock/base1" and not env.object.contacts
+    top = position(env.object.functional_point(0))
+    hands = env.grasps("left", env.object)
+    assert len(hands) == 16, "it is narrow enough in both directions"
+    for hand in hands:
+        point = hand[:3, 3] + 0.12 * hand[:3, 0]
+        assert np.allclose(point, top - (0.0, 0.0, 0.02), atol=2e-3) and abs(hand[2, 1]) < 0.01
+
+
 def test_the_expert_presses_the_stapler() -> None:
     env = demonstrated("press_stapler", 100001, "randomized")
     assert env.stage_success_tag
