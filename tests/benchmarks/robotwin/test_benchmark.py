@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,11 @@ def test_without_a_checkout_the_tasks_of_the_miniature_are_played(here: RoboTwin
     suite = config.load_suite("robotwin_clean")
     everything = list(range(len(suite.tasks)))
     assert [suite.tasks[task].name for task in here.filter_tasks(everything, suite, named=False)] == list(here.tasks)
-    assert len(here.tasks) == 12 and "wam-eval setup robotwin" in here.assets.detail
-    with pytest.raises(UserError, match="open_laptop needs the official benchmark"):
-        plan_run("robotwin_clean", None, "open_laptop", 1)
+    assert len(here.tasks) == 50 and "wam-eval setup robotwin" in here.assets.detail
+    fewer = replace(here, tasks=here.tasks[:-1])
+    assert fewer.filter_tasks(everything, suite, named=False) == everything[:-1]
+    with pytest.raises(UserError, match="turn_switch needs the official benchmark"):
+        fewer.filter_tasks(everything, suite, named=True)
 
 
 def test_the_benchmark_describes_itself() -> None:
