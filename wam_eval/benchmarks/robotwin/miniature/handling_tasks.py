@@ -207,7 +207,7 @@ class PlaceBreadSkillet(MiniatureTask):
         expert.place(side, self.skillet, holds, drop=0.0, release=False)
         spot = position(self.skillet.functional_point(0), 0.03)
         targets = upright_at(spot, ALL_YAWS[::2], matrix(self.bread.get_pose())[:3, :3])
-        expert.pick(other, self.bread, from_above(other, self.bread), targets, lift=0.12, drop=0.05)
+        expert.pick(other, self.bread, from_above(other, self.bread), targets, lift=0.18, drop=0.05)
         expert.place(other, self.bread, targets, drop=0.05)
         return {"{A}": self.skillet.label, "{B}": self.bread.label, "{a}": side}
 
