@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from wam_eval.errors import UserError  # noqa: E402
 from wam_eval.models.small import model  # noqa: E402
 from wam_eval.models.small.model import read_small_config, weights_file  # noqa: E402
 from wam_eval.policy import policy_arguments, policy_class  # noqa: E402
+from wam_eval.reproduction.cards import load_comparisons  # noqa: E402
 
 SHIPPED = sorted(model.WEIGHTS.glob("*.safetensors"))
 CARDS = [name for name in config.names("policies") if name.startswith("small-")]
@@ -69,15 +69,20 @@ def test_they_are_small() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_card_plays_it(path: Path) -> None:
-    played: list[dict[str, Any]] = []
-    for name in CARDS:
+def test_a_card_or_a_comparison_plays_it(path: Path) -> None:
+    cards = [(name, config.load_policy(name)) for name in CARDS]
+    named: dict[tuple[str, str], str | None] = {
+        (name, benchmark): None for name, card in cards for benchmark in card.benchmarks
+    }
+    entries = [entry for comparison in load_comparisons() for entry in comparison.entries]
+    named |= {(entry.policy, "libero"): entry.checkpoint for entry in entries if entry.checkpoint == path.stem}
+    played = 0
+    for (name, benchmark), checkpoint in named.items():
         card = config.load_policy(name)
-        for benchmark in card.benchmarks:
-            arguments = policy_arguments(card, None, [benchmark])
-            if arguments["checkpoint"] == path.stem:
-                policy_class(card).create(**arguments).prepare([])
-                played.append(arguments)
+        arguments = policy_arguments(card, checkpoint, [benchmark])
+        if arguments["checkpoint"] == path.stem:
+            policy_class(card).create(**arguments).prepare([])
+            played += 1
     assert played
     provenance = read_small_config(path).provenance
     assert {"data", "code", "config", "step", "hours", "machine", "curve", "seed"} <= set(provenance)
