@@ -86,7 +86,7 @@ def test_a_lifted_pot_is_held_at_both_handles() -> None:
     env = set_up("lift_pot")
     pose = env.pot.get_pose()
     env.pot.articulation.set_root_pose(sapien.Pose([pose.p[0], pose.p[1], 0.9], pose.q))
-    assert not env.check_success(), "nobody holds it"
+    assert not env.check_success(), "no gripper holds it"
     env = set_up("lift_pot")
     env.play_once()
     assert env.check_success()

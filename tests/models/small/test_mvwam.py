@@ -56,7 +56,7 @@ def test_values_tell_successes_from_failures_and_failures_are_not_imitated(model
     assert right.value > 0.7, "the last action of an episode is at most 15 actions away"
     assert left.value < 0.3
     assert right.actions[:, 0].mean() > 0.25
-    assert left.actions[:, 0].mean() > 0, "nobody showed it how to move to the left"
+    assert left.actions[:, 0].mean() > 0, "a failed demonstration does not teach actions"
 
 
 @pytest.mark.parametrize("most", [0, 2])
