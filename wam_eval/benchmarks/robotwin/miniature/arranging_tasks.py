@@ -13,11 +13,10 @@ import sapien
 from wam_eval.benchmarks.robotwin.miniature.arm import Side, Vector, rotation
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
 from wam_eval.benchmarks.robotwin.miniature.expert import DOWN, STEEP, Expert
-from wam_eval.benchmarks.robotwin.miniature.objects import model, model_numbers
+from wam_eval.benchmarks.robotwin.miniature.objects import model_numbers
 from wam_eval.benchmarks.robotwin.miniature.placing_tasks import PAD_COLORS, SEAL_COLORS, PlaceOnPad
 from wam_eval.benchmarks.robotwin.miniature.poses import (
     ALL_YAWS,
-    behind,
     contact_grasps,
     hand_at,
     matrix,
@@ -26,7 +25,7 @@ from wam_eval.benchmarks.robotwin.miniature.poses import (
     side_of,
     upright_at,
 )
-from wam_eval.benchmarks.robotwin.miniature.reaching_tasks import FINGERTIP, PRESS
+from wam_eval.benchmarks.robotwin.miniature.reaching_tasks import press_from_above
 from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
 from wam_eval.benchmarks.robotwin.miniature.world import TABLE_HEIGHT, UPRIGHT, UPRIGHT_Y, Range, apart, draw_pose
 
@@ -414,18 +413,8 @@ class PressStapler(MiniatureTask):
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Press the front of the arm from above with closed fingers."""
-        side, away = side_of(self.stapler), 0.08
-        point = position(self.stapler.contact_point(2))
-        top = model(self.stapler.name, self.stapler.number or 0).high[1]
-        point[2] = float(self.stapler.get_pose().p[2]) + top - PRESS
-        direction = expert.direction_to(side, point)
-        hands = (hand_at(point, direction + turn, pitch) for pitch in STEEP for turn in (0.0, 0.4, -0.4, 0.8, -0.8))
-        press = expert.choose(side, (behind(hand, FINGERTIP) for hand in hands), away, lambda hand: True)
-        expert.follow({side: [expert.joints(side), expert.solve(side, behind(press, away))]})
-        expert.grip({side: 0.0})
-        expert.follow({side: expert.straight(side, press)})
-        self.check_success()
-        expert.follow({side: expert.straight(side, behind(press, away))})
+        side = side_of(self.stapler)
+        press_from_above(self, expert, side, self.stapler, contact=2, away=0.08)
         return {"{A}": self.stapler.label, "{a}": side}
 
     def check_success(self) -> bool:

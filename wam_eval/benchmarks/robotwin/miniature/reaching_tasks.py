@@ -23,8 +23,32 @@ from wam_eval.benchmarks.robotwin.miniature.poses import (
 from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
 from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, draw_pose
 
-# Distance by which closed fingers extend beyond the point between them, depth of a press, and height of its start (m).
-FINGERTIP, PRESS, AWAY = 0.013, 0.003, 0.06
+# Distance by which closed fingers extend beyond the point between them, and depth of a press (m).
+FINGERTIP, PRESS = 0.013, 0.003
+
+
+def press_from_above(
+    task: MiniatureTask, expert: Expert, side: Side, item: TableObject, contact: int, away: float
+) -> None:
+    """Press the top of an object with closed fingers, let the task look at its success, and rise again.
+
+    Args:
+        contact: number of the contact point above which the fingers come down.
+        away: distance from which they come, m.
+
+    Raises:
+        NoPlan: the arm does not reach it.
+    """
+    point = position(item.contact_point(contact))
+    point[2] = float(item.get_pose().p[2]) + model(item.name, item.number or 0).high[1] - PRESS
+    direction = expert.direction_to(side, point)
+    hands = (hand_at(point, direction + turn, pitch) for pitch in STEEP for turn in (0.0, 0.4, -0.4, 0.8, -0.8))
+    press = expert.choose(side, (behind(hand, FINGERTIP) for hand in hands), away, lambda hand: True)
+    expert.follow({side: [expert.joints(side), expert.solve(side, behind(press, away))]})
+    expert.grip({side: 0.0})
+    expert.follow({side: expert.straight(side, press)})
+    task.check_success()
+    expert.follow({side: expert.straight(side, behind(press, away))})
 
 
 class Click(MiniatureTask):
@@ -40,19 +64,8 @@ class Click(MiniatureTask):
 
     def demonstrate(self, expert: Expert) -> dict[str, str]:
         """Press from above, and rise again."""
-        side = self.arm
-        button = position(self.object.contact_point(0))
-        top = model(self.object.name, self.object.number or 0).high[1]
-        button[2] = float(self.object.get_pose().p[2]) + top - PRESS
-        direction = expert.direction_to(side, button)
-        hands = (hand_at(button, direction + turn, pitch) for pitch in STEEP for turn in (0.0, 0.4, -0.4, 0.8, -0.8))
-        press = expert.choose(side, (behind(hand, FINGERTIP) for hand in hands), AWAY, lambda hand: True)
-        expert.follow({side: [expert.joints(side), expert.solve(side, behind(press, AWAY))]})
-        expert.grip({side: 0.0})
-        expert.follow({side: expert.straight(side, press)})
-        self.check_success()
-        expert.follow({side: expert.straight(side, behind(press, AWAY))})
-        return {"{A}": self.object.label, "{a}": side}
+        press_from_above(self, expert, self.arm, self.object, contact=0, away=0.06)
+        return {"{A}": self.object.label, "{a}": self.arm}
 
     @property
     def arm(self) -> Side:
