@@ -25,7 +25,7 @@ from wam_eval.models.prompt_cache import PromptCache
 from wam_eval.models.stages import Stopwatch, Watch, unwatched
 from wam_eval.models.weights import DTYPES, find_device
 from wam_eval.observation import Acting, ActionChunk, ImaginedFrames, Observation, Rollback
-from wam_eval.policy import Acceleration, NotSupported, Policy
+from wam_eval.policy import Acceleration, NotSupported, Policy, PolicySpec
 
 PER_EPISODE = "episode"
 """Value of ``seed`` for different noise in each episode."""
@@ -105,8 +105,8 @@ class ModelPolicy(Policy):
     """A World Action Model on one device.
 
     The constructor of a family checks everything that can be checked quickly, calls that of this class, and sets
-    ``spec``, ``_normaliser``, ``_prompts`` and ``_text_dim``, the width of their embeddings. :meth:`prepare` loads the
-    weights.
+    ``_normaliser``, ``_prompts`` and ``_text_dim``, the width of their embeddings; it changes what differs in ``spec``.
+    :meth:`prepare` loads the weights.
 
     Args:
         settings: the settings.
@@ -135,6 +135,13 @@ class ModelPolicy(Policy):
         if tiny:
             torch.set_num_threads(1)
         self._embedded = lru_cache(maxsize=256)(self._embedded_on_device)
+        self.spec = PolicySpec(
+            cameras=robot.cameras,
+            action_dim=robot.action_dim,
+            execute=settings.execute,
+            imagines=True,
+            largest_batch=settings.rows_on(self._device),
+        )
 
     # ------------------------------------------------------------------ implemented by a family
 

@@ -6,7 +6,7 @@ Source: Fast-WAM (arXiv 2603.16666) and the experiments for LIBERO and RoboTwin 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -32,7 +32,7 @@ from wam_eval.models.wan.encoders import LENGTH, TEXT_SIZES, VideoVAE, WanEncode
 from wam_eval.models.wan.files import WAN
 from wam_eval.models.weights import check_memory
 from wam_eval.observation import ImaginedFrames
-from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
+from wam_eval.policy import Costs, checkpoint_digest
 
 FRAME_INTERVAL = HORIZON // (FRAMES - 1) // 4
 """Actions from one imagined frame to the next; each latent frame after the first decodes to four frames."""
@@ -131,14 +131,7 @@ class FastWAMPolicy(ModelPolicy):
         self._accelerator = Accelerator.of(settings.accelerate)
         self._text_dim = config.video.text_dim
         self._variant = settings.variant
-        self.spec = PolicySpec(
-            cameras=self._robot.cameras,
-            action_dim=self._robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            shows_attention=True,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, shows_attention=True)
 
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:

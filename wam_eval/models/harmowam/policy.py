@@ -40,7 +40,7 @@ from wam_eval.models.wan.encoders import VideoVAE
 from wam_eval.models.wan.files import WAN
 from wam_eval.models.weights import Checkpoint, check_memory, load_checkpoint
 from wam_eval.observation import Acting, ImaginedFrames, Observation
-from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
+from wam_eval.policy import Costs, checkpoint_digest
 
 PREDICTIVE, REACTIVE, BOTH = EXPERTS = ("predictive", "reactive", "both")
 """Names under which runs record the experts; ``both`` for a mean of their actions."""
@@ -153,14 +153,7 @@ class HarmoWAMPolicy(ModelPolicy):
         self._encoders = HarmoWAMEncoders(wan, siglip2, dinov2, settings.size, self._dtype, self._device)
         self._prompts = self._encoders.prompt_cache()
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": self._encoders.image_digest()}
-        self.spec = PolicySpec(
-            cameras=self._body.cameras,
-            action_dim=robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            experts=EXPERTS,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, cameras=self._body.cameras, experts=EXPERTS)
 
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:

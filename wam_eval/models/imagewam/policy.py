@@ -6,7 +6,7 @@ Source: ImageWAM (arXiv 2606.19531) and the evaluation scripts of its repository
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -38,7 +38,7 @@ from wam_eval.models.preprocessing import Normaliser, find_statistics
 from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter_count, shapes_only
 from wam_eval.models.weights import Checkpoint, check_memory, load_checkpoint
 from wam_eval.observation import ImaginedFrames
-from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
+from wam_eval.policy import Costs, checkpoint_digest
 
 WORKING_GIB = 4.0
 """Memory for inference besides weights at batch 16; computed from shapes, not measured on a GPU."""
@@ -132,14 +132,7 @@ class ImageWAMPolicy(ModelPolicy):
             self._editing.find(settings.encoders)
         self._prompts = self._editing.prompt_cache()
         self._facts |= {"text_encoder": self._prompts.digest, "image_encoder": self._editing.digest()}
-        self.spec = PolicySpec(
-            cameras=self._robot.cameras,
-            action_dim=self._robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            shows_attention=True,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, shows_attention=True)
 
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:

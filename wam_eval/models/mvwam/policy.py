@@ -35,7 +35,7 @@ from wam_eval.models.stages import FlopCounter, Watch, flops_of_steps, parameter
 from wam_eval.models.wan.files import WAN21
 from wam_eval.models.weights import Checkpoint, check_memory, load_checkpoint
 from wam_eval.observation import ActionChunk, ImaginedFrames, Observation, Rollback
-from wam_eval.policy import Costs, PolicySpec, checkpoint_digest
+from wam_eval.policy import Costs, checkpoint_digest
 from wam_eval.value_guide import RollbackSettings, ValueGuide
 
 FRAME_INTERVAL = 4
@@ -149,14 +149,7 @@ class MVWAMPolicy(ModelPolicy):
             torch.from_numpy(spread(np.zeros(len(names), np.float32), names)[1]).to(self._device)
             for names in (self._body.layout.state, self._body.layout.action)
         )
-        self.spec = PolicySpec(
-            cameras=self._body.cameras,
-            action_dim=self._robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            shows_attention=settings.mode != "action_only",
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, cameras=self._body.cameras, shows_attention=settings.mode != "action_only")
 
     @classmethod
     def checks(cls) -> Sequence[Callable[[], Check]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -20,7 +21,6 @@ from wam_eval.models.small.model import SmallConfig, SmallModel
 from wam_eval.models.small.policy import SmallPolicy, SmallPolicySettings
 from wam_eval.models.small.task import SmallSettings, SmallTraining
 from wam_eval.models.wan.transformer import WanSizes
-from wam_eval.policy import PolicySpec
 
 FAMILY = "fastwam"
 
@@ -118,14 +118,7 @@ class SmallFastWAMPolicy(SmallPolicy, FastWAMPolicy):
         self._text_length = config.words
         self._variant = trained
         self._frame_interval = config.stride
-        self.spec = PolicySpec(
-            cameras=config.robot.cameras,
-            action_dim=config.robot.action_dim,
-            execute=settings.execute,
-            imagines=config.settings["video_weight"] > 0,
-            shows_attention=True,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, imagines=config.settings["video_weight"] > 0, shows_attention=True)
 
     @cached_property
     def _sampler(self) -> Sampler:

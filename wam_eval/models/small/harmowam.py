@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -29,7 +30,6 @@ from wam_eval.models.small.model import SmallConfig, SmallModel
 from wam_eval.models.small.policy import SmallPolicy, SmallPolicySettings
 from wam_eval.models.small.task import SmallSettings, SmallTraining
 from wam_eval.models.stages import Watch
-from wam_eval.policy import PolicySpec
 
 FAMILY = "harmowam"
 SEED = 42
@@ -227,14 +227,7 @@ class SmallHarmoWAMPolicy(SmallPolicy, HarmoWAMPolicy):
             )
         self._take(settings, path, config, SmallHarmoWAMTraining.make_model(config))
         self._codec = VideoCodec(self._small.codec, config.robot.image_size)
-        self.spec = PolicySpec(
-            cameras=config.robot.cameras,
-            action_dim=config.robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            experts=EXPERTS,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, experts=EXPERTS)
 
     @cached_property
     def _sampler(self) -> Sampler:

@@ -26,7 +26,6 @@ from wam_eval.models.small.encoders import PATCH, image_latents, image_tokens
 from wam_eval.models.small.model import SmallConfig, SmallModel
 from wam_eval.models.small.policy import SmallPolicy, SmallPolicySettings
 from wam_eval.models.small.task import SmallSettings, SmallTraining
-from wam_eval.policy import PolicySpec
 
 FAMILY = "imagewam"
 
@@ -179,14 +178,7 @@ class SmallImageWAMPolicy(SmallPolicy, ImageWAMPolicy):
         self._take(settings, path, config, SmallImageWAMTraining.make_model(config))
         self._editing = SmallEditing(self._small, self._prompts, self._dtype, self._device)
         self._horizon = config.horizon
-        self.spec = PolicySpec(
-            cameras=config.robot.cameras,
-            action_dim=config.robot.action_dim,
-            execute=settings.execute,
-            imagines=config.settings["image_weight"] > 0,
-            shows_attention=True,
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, imagines=config.settings["image_weight"] > 0, shows_attention=True)
 
     @cached_property
     def _sampler(self) -> Sampler:

@@ -26,7 +26,6 @@ from wam_eval.models.small.policy import SmallPolicy, SmallPolicySettings
 from wam_eval.models.small.task import SmallSettings, SmallTraining
 from wam_eval.models.stages import Watch
 from wam_eval.observation import ImaginedFrames
-from wam_eval.policy import PolicySpec
 from wam_eval.value_guide import ValueGuide
 
 FAMILY = "mvwam"
@@ -152,14 +151,7 @@ class SmallMVWAMPolicy(SmallPolicy, MVWAMPolicy):
             raise UserError(f"{path} was trained with `value: {trained}`: use the same setting of the policy")
         self._take(settings, path, config, SmallMVWAMTraining.make_model(config))
         self._guide = ValueGuide(settings.rollback)
-        self.spec = PolicySpec(
-            cameras=config.robot.cameras,
-            action_dim=config.robot.action_dim,
-            execute=settings.execute,
-            imagines=True,
-            shows_attention=settings.mode != "action_only",
-            largest_batch=settings.rows_on(self._device),
-        )
+        self.spec = replace(self.spec, shows_attention=settings.mode != "action_only")
 
     @cached_property
     def _sampler(self) -> Sampler:

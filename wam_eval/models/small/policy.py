@@ -48,7 +48,7 @@ class SmallPolicySettings(ModelSettings):
 class SmallPolicy(ModelPolicy):
     """A small model: network, sampler and answers of the full-size model, with encoders of its own.
 
-    The constructor of a family calls :meth:`_take` and sets ``spec``.
+    The constructor of a family calls :meth:`_take`, and then changes what differs in ``spec``.
 
     Attributes:
         family: name of the model family.
