@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import sapien
 
+from tests.builders.miniature import SOURCE, set_up
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES
 from wam_eval.benchmarks.robotwin.miniature.arranging_tasks import TASKS, above_table
 from wam_eval.benchmarks.robotwin.miniature.poses import hand_at, matrix, position, turned_about
 from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
-from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource, templates
+from wam_eval.benchmarks.robotwin.miniature.source import templates
 from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, UPRIGHT_Y
-
-SOURCE = MiniatureSource({"cameras": []})
-
-
-def set_up(name: str, seed: int = 100000, condition: str = "clean") -> Any:
-    """An episode whose scene has come to rest."""
-    env = SOURCE.task(name)
-    env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **SOURCE.arguments(name, condition))
-    return env
 
 
 def put(item: TableObject, point: Any, q: Any = None) -> None:

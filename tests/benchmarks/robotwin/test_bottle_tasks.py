@@ -9,23 +9,16 @@ import numpy as np
 import pytest
 import sapien
 
+from tests.builders.miniature import played, set_up
 from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES
 from wam_eval.benchmarks.robotwin.miniature.basket_tasks import TASKS as BASKET_TASKS
 from wam_eval.benchmarks.robotwin.miniature.bottle_tasks import TASKS as BOTTLE_TASKS
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
-from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource, templates
+from wam_eval.benchmarks.robotwin.miniature.source import templates
 from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT, UPRIGHT_Y
 
-SOURCE = MiniatureSource({"cameras": []})
 TASKS = {task.name: task for task in (*BASKET_TASKS, *BOTTLE_TASKS)}
 SEEDS = range(100000, 100003)
-
-
-def set_up(name: str, seed: int = 100000, condition: str = "clean") -> Any:
-    """An episode whose scene has come to rest."""
-    env = SOURCE.task(name)
-    env.setup_demo(seed=seed, **SOURCE.arguments(name, condition))
-    return env
 
 
 def loaded(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -204,22 +197,6 @@ def test_a_dustbin_holds_what_is_dropped_into_it(monkeypatch: pytest.MonkeyPatch
     for _ in range(250):
         env.scene.step()
     assert env.check_success()
-
-
-def played(name: str, condition: str, seed: int) -> None:
-    """Let the expert play an episode, and execute its recorded actions in another scene."""
-    env = set_up(name, seed, condition)
-    info = env.play_once()["info"]
-    assert env.plan_success and env.check_success(), f"the expert fails: {env.failure}"
-    plan = env.expert_actions
-    assert 0 < len(plan) <= env.step_lim
-    assert not any("{" in line for lines in SOURCE.descriptions(name, info, 10).values() for line in lines)
-    again = set_up(name, seed, condition)
-    for action in plan:
-        again.take_action(action)
-        if again.eval_success:
-            break
-    assert again.eval_success, "its actions fail"
 
 
 @pytest.mark.parametrize(

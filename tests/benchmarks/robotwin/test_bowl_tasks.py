@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tests.benchmarks.robotwin.test_arranging_tasks import accepts, demonstrated, put, put_at, set_up
+from tests.benchmarks.robotwin.test_arranging_tasks import accepts, demonstrated, put, put_at
+from tests.builders.miniature import set_up
 from wam_eval.benchmarks.robotwin.miniature.bowl_tasks import STACK_SPOT, TASKS
 from wam_eval.benchmarks.robotwin.miniature.objects import model
 from wam_eval.benchmarks.robotwin.miniature.poses import position

@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 import sapien
 
+from tests.builders.miniature import SOURCE, played, set_up
 from wam_eval.benchmarks.robotwin.miniature import arm
 from wam_eval.benchmarks.robotwin.miniature.arm import rotation, transform
 from wam_eval.benchmarks.robotwin.miniature.handling_tasks import TASKS, ScanObject
 from wam_eval.benchmarks.robotwin.miniature.poses import hand_at, matrix, other_side, position
 from wam_eval.benchmarks.robotwin.miniature.shapes import TableObject
-from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 
-SOURCE = MiniatureSource({"cameras": []})
 NAMES = [task.name for task in TASKS]
-
-
-def set_up(name: str, seed: int = 100000, condition: str = "clean") -> Any:
-    """An episode whose scene has come to rest."""
-    env = SOURCE.task(name)
-    env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **SOURCE.arguments(name, condition))
-    return env
 
 
 def move(item: TableObject, pose: Any) -> None:
@@ -181,12 +173,4 @@ def test_the_scanner_looks_along_its_line_of_sight(distance: float, aside: float
     "name", [pytest.param(n, marks=() if n == "beat_block_hammer" else pytest.mark.slow) for n in NAMES]
 )
 def test_the_experts_actions_solve_the_task(name: str) -> None:
-    env = set_up(name, 100001)
-    env.play_once()
-    assert env.plan_success and env.check_success()
-    plan = env.expert_actions
-    assert len(plan) <= env.limit
-    again = set_up(name, 100001)
-    for action in plan:
-        again.take_action(action)
-    assert np.all(np.isfinite(plan)) and again.eval_success
+    played(name, "clean", 100001)

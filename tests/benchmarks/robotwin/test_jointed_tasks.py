@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import sapien
 
+from tests.builders.miniature import played, set_up
 from wam_eval.benchmarks.robotwin.miniature.jointed_tasks import TASKS, swing
 from wam_eval.benchmarks.robotwin.miniature.poses import matrix, position
-from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 
-SOURCE = MiniatureSource({"cameras": []})
 NAMES = [task.name for task in TASKS]
-
-
-def set_up(name: str, seed: int = 100000, condition: str = "clean") -> Any:
-    """An episode whose scene has come to rest."""
-    env = SOURCE.task(name)
-    env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **SOURCE.arguments(name, condition))
-    return env
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,12 +89,4 @@ def test_a_lifted_pot_is_held_at_both_handles() -> None:
     "name", [pytest.param(name, marks=() if name == "turn_switch" else pytest.mark.slow) for name in NAMES]
 )
 def test_the_experts_actions_solve_the_task(name: str) -> None:
-    env = set_up(name, 100001)
-    env.play_once()
-    assert env.plan_success and env.check_success()
-    plan = env.expert_actions
-    assert len(plan) <= env.limit
-    again = set_up(name, 100001)
-    for action in plan:
-        again.take_action(action)
-    assert again.eval_success
+    played(name, "clean", 100001)

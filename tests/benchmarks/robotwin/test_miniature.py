@@ -11,24 +11,16 @@ import numpy as np
 import pytest
 import sapien
 
+from tests.builders.miniature import SOURCE, played, set_up
 from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, arm
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES
-from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask, UnStableError
+from wam_eval.benchmarks.robotwin.miniature.env import UnStableError
 from wam_eval.benchmarks.robotwin.miniature.expert import hand_at
 from wam_eval.benchmarks.robotwin.miniature.motion import timed
 from wam_eval.benchmarks.robotwin.miniature.shapes import Part, TableObject, add_body
 from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource
 from wam_eval.benchmarks.robotwin.miniature.world import UPRIGHT
 from wam_eval.benchmarks.robotwin.state import state_digest
-
-SOURCE = MiniatureSource({"cameras": []})
-
-
-def set_up(name: str, seed: int = 100000, condition: str = "clean") -> Any:
-    """An episode whose scene has come to rest."""
-    env = SOURCE.task(name)
-    env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **SOURCE.arguments(name, condition))
-    return env
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -215,23 +207,6 @@ def test_a_click_needs_closed_fingers_at_the_button(name: str) -> None:
     assert not opened.eval_success
 
 
-def played(name: str, condition: str, seed: int) -> MiniatureTask:
-    """Let the expert play an episode, and execute its recorded actions in another scene."""
-    env = set_up(name, seed, condition)
-    info = env.play_once()["info"]
-    assert env.plan_success and env.check_success(), "the expert fails"
-    plan = env.expert_actions
-    assert plan.dtype == np.float32 and plan.shape[1] == 14 and len(plan) <= env.step_lim
-    assert not any("{" in line for lines in SOURCE.descriptions(name, info, 10).values() for line in lines)
-    again = set_up(name, seed, condition)
-    for action in plan:
-        again.take_action(action)
-        if again.eval_success:
-            break
-    assert again.eval_success, "its actions fail"
-    return again
-
-
 QUICK = ("click_bell", "grab_roller", "place_empty_cup", "stack_blocks_two")
 """Tasks whose plans are always replayed in the tests; those of others only in slow tests."""
 
@@ -266,7 +241,6 @@ def test_the_expert_solves_at_least_half_of_the_seeds(name: str, condition: str)
 
 STATES = """
 import numpy as np
-from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 from wam_eval.benchmarks.robotwin.state import state_digest
 source = MiniatureSource({{"cameras": []}})
 env = source.task("{name}")

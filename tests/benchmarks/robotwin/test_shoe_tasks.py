@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.robotwin.test_arranging_tasks import accepts, demonstrated, put, set_up, turned
+from tests.benchmarks.robotwin.test_arranging_tasks import accepts, demonstrated, put, turned
+from tests.builders.miniature import set_up
 from wam_eval.benchmarks.robotwin.miniature.shoe_tasks import TASKS, TOE_LEFT
 from wam_eval.benchmarks.robotwin.miniature.source import templates
 
