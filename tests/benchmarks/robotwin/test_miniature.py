@@ -241,6 +241,7 @@ def test_the_expert_solves_at_least_half_of_the_seeds(name: str, condition: str)
 
 STATES = """
 import numpy as np
+from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 from wam_eval.benchmarks.robotwin.state import state_digest
 source = MiniatureSource({{"cameras": []}})
 env = source.task("{name}")
