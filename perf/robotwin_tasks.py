@@ -1,15 +1,19 @@
 """RoboTwin's embedded tasks: rates of seeds that the expert solves and of plans that succeed as actions, and times.
 
 python -m perf.robotwin_tasks [TASK ...] [--seeds 20] [--start 100000] [--conditions clean,randomized] [--verbose]
+                              [--csv FILE]
+python -m perf.robotwin_tasks --table --csv FILE
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +43,39 @@ class Tally:
             f"accepted {accepted}/{seeds}, replayed {self.replayed}/{accepted}, longest {longest} actions; median s: "
             f"set-up {times[0]:.2f}, expert {times[1]:.2f}, replay {times[2]:.2f}" + (f"  ({others})" if others else "")
         )
+
+
+COLUMNS = ("task", "condition", "seeds", "accepted", "replayed", "longest", "setup", "expert", "replay")
+"""Columns of the CSV file: counts of seeds, actions of the longest plan, and median times in s."""
+
+
+def append_row(file: Path, task: str, condition: str, seeds: int, tally: Tally) -> None:
+    """Append the counts of a task in a condition to a CSV file."""
+    new = not file.exists()
+    with file.open("a", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        counts = (seeds, tally.outcomes["accepted"], tally.replayed, max(tally.actions, default=0))
+        times = (np.median(values) if values else np.nan for values in (tally.setup, tally.expert, tally.replay))
+        writer.writerow((task, condition, *counts, *(f"{value:.3f}" for value in times)))
+
+
+def table(file: Path) -> str:
+    """The rows of a CSV file as a Markdown table, one line per task with both conditions."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = {(row["task"], row["condition"]): row for row in csv.DictReader(stream)}
+    kinds = ("clean", "randomized")
+    lines = [
+        "| Task | " + " | ".join(f"{kind}: solved | replayed" for kind in kinds) + " | longest plan | step limit |",
+        "|---" * 7 + "|",
+    ]
+    for task in sorted({task for task, _ in rows}):
+        pair = [rows[task, kind] for kind in kinds]
+        counts = [f"{row['accepted']}/{row['seeds']} | {row['replayed']}/{row['accepted']}" for row in pair]
+        longest = max(int(row["longest"]) for row in pair)
+        lines.append(f"| `{task}` | {' | '.join(counts)} | {longest} | {TASKS[task].limit} |")
+    return "\n".join(lines)
 
 
 def try_seed(source: MiniatureSource, task: str, condition: str, seed: int, tally: Tally, verbose: bool) -> None:
@@ -89,7 +126,14 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=100000, help="first seed (default: 100000)")
     parser.add_argument("--conditions", default="clean,randomized", help="default: clean,randomized")
     parser.add_argument("--verbose", action="store_true", help="print a line for every seed that fails")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="append a row per task and condition to this file")
+    parser.add_argument("--table", action="store_true", help="measure nothing: print the CSV file as a Markdown table")
     arguments = parser.parse_args()
+    if arguments.table:
+        if not arguments.csv:
+            parser.error("--table needs --csv FILE")
+        print(table(arguments.csv))
+        return
     source = MiniatureSource({"cameras": []})
     for task in arguments.tasks:
         for condition in arguments.conditions.split(","):
@@ -97,6 +141,8 @@ def main() -> None:
             for seed in range(arguments.start, arguments.start + arguments.seeds):
                 try_seed(source, task, condition, seed, tally, arguments.verbose)
             print(f"{task:28s} {condition:10s} {tally.line(arguments.seeds)}", flush=True)
+            if arguments.csv:
+                append_row(arguments.csv, task, condition, arguments.seeds, tally)
 
 
 if __name__ == "__main__":
