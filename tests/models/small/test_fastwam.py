@@ -120,6 +120,12 @@ def test_settings_that_do_not_fit_are_refused(hardly_trained: Path, settings: di
         policy(hardly_trained, **settings)
 
 
+def test_random_weights_are_refused() -> None:
+    """As `wam-eval bench small-fastwam --random-weights` asks for."""
+    with pytest.raises(UserError, match="its checkpoint says how large it is; leave this setting out"):
+        SmallFastWAMPolicy.create(checkpoint="small-fastwam", random_weights=True)
+
+
 def test_a_model_of_another_family_is_refused(model_file: Path) -> None:
     path = model_file
     config = replace(read_small_config(path), family="mvwam")

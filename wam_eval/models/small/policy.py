@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from wam_eval.errors import UserError
@@ -43,6 +43,13 @@ class SmallPolicySettings(ModelSettings):
     execute: int = Field(default=8, ge=1)
     dtype: Literal["bfloat16", "float32"] = "float32"
     device: str = "cpu"
+
+    @field_validator("random_weights")
+    @classmethod
+    def _check_random(cls, random_weights: bool) -> bool:
+        if random_weights:
+            raise ValueError("a small model has none, since its checkpoint says how large it is; leave this setting out")
+        return random_weights
 
 
 class SmallPolicy(ModelPolicy):
