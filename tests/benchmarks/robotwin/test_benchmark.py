@@ -30,7 +30,8 @@ from wam_eval.benchmarks.robotwin.benchmark import (
 from wam_eval.benchmarks.robotwin.miniature.arm import inverse
 from wam_eval.benchmarks.robotwin.official import OfficialSource
 from wam_eval.benchmarks.robotwin.seeds import VerifiedSeed
-from wam_eval.benchmarks.robotwin.simulator import ACTION_DIMS, RoboTwinSimulator
+from wam_eval.benchmarks.robotwin.simulator import RoboTwinSimulator
+from wam_eval.benchmarks.robotwin.source import ACTION_DIMS
 from wam_eval.errors import UserError
 from wam_eval.observation import Request
 from wam_eval.run.plan import make_protocol, plan_run

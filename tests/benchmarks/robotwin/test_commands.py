@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from wam_eval.benchmarks.robotwin import commands
 from wam_eval.benchmarks.robotwin.benchmark import RoboTwin, RoboTwinInstallation
 from wam_eval.benchmarks.robotwin.commands import import_seeds, verify
+from wam_eval.benchmarks.robotwin.miniature import VERSION
 from wam_eval.benchmarks.robotwin.seeds import ensure_seeds
 from wam_eval.errors import UserError
 
@@ -58,7 +59,7 @@ def test_plain_seeds_are_tried_and_given_instructions(here: RoboTwinInstallation
     manifest = search.manifest()
     assert [entry.seed for entry in manifest.tasks["click_bell"]] == [100000, 100003]
     assert manifest.tasks["click_bell"][0].unseen
-    assert manifest.verified_by == "a list imported from seeds.json, tried by miniature 2"
+    assert manifest.verified_by == f"a list imported from seeds.json, tried by miniature {VERSION}"
     with pytest.raises(UserError, match="has too few seeds of click_bell"):  # instead of a new search
         ensure_seeds(search, ["click_bell"], 4)
     with pytest.raises(UserError, match="contains seeds already"):

@@ -3,8 +3,9 @@
 Official modules import open3d, trimesh, imageio and others at the top, for data collection; :func:`install_stubs`
 makes these imports succeed. :class:`TimeOptimal` replaces mplib's time parametrization by toppra, the library that
 mplib itself calls, with mplib's default limits. :class:`CpuPlanner` replaces curobo's motion planner by inverse
-kinematics of SAPIEN's own model: a motion is a straight line in joint space, without collision avoidance. That suffices
-for tasks on a free table. It solves other seeds than curobo does, so protocols record the expert.
+kinematics of SAPIEN's own model: a motion is a straight line in joint space, without collision avoidance, timed as in
+the miniature. That suffices for tasks on a free table. It solves other seeds than curobo does, so protocols record the
+expert.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wam_eval.benchmarks.robotwin.miniature.motion import planned
+
 OPTIONAL = ("open3d", "trimesh", "imageio", "h5py", "curobo", "mplib", "torch", "cv2")
 """Top-level packages that an evaluation by joint targets never calls."""
 
@@ -26,7 +29,6 @@ _MODULES = (
     *("curobo.wrap.reacher.motion_gen", "curobo.util", "mplib.planner", "mplib.sapien_utils", "torch.multiprocessing"),
 )
 _LIMIT = 1.0  # rad/s and rad/s^2 of every joint, the defaults of mplib 0.2.1
-_HZ = 250  # physics steps per second
 _ATTEMPTS = 12  # starts of the inverse kinematics: the current position, then random ones around it
 _TOLERANCE = 2e-3  # metres and radians
 
@@ -108,12 +110,11 @@ class CpuPlanner:
         entity: the articulation.
         joints: names of the joints of the arm.
         hand: name of the link that is moved to a pose.
-        time: time parametrization of paths.
     """
 
-    def __init__(self, entity: Any, joints: Sequence[str], hand: str, time: TimeOptimal) -> None:
+    def __init__(self, entity: Any, joints: Sequence[str], hand: str) -> None:
         names = [joint.name for joint in entity.active_joints]
-        self._entity, self._time = entity, time
+        self._entity = entity
         self._columns = [names.index(name) for name in joints]
         self._mask = np.isin(np.arange(len(names)), self._columns).astype(np.int32)
         self._hand = [link.name for link in entity.links].index(hand)
@@ -130,17 +131,12 @@ class CpuPlanner:
         Returns:
             ``status``; if it is ``Success``, also ``position`` and ``velocity``, float64 (steps, joints) at 250 Hz.
         """
-        goal = self._solve(np.asarray(now_qpos, np.float64), target_pose)
-        if goal is None:
+        now = np.asarray(now_qpos, np.float64)
+        goal = self._solve(now, target_pose)
+        motion = None if goal is None else planned(now[self._columns], goal)
+        if motion is None:
             return {"status": "Fail"}
-        path = np.stack([np.asarray(now_qpos, np.float64)[self._columns], goal])
-        try:
-            positions, velocities = self._time.TOPP(path, 1 / _HZ)[1:3]
-        except Exception:  # the path has no length
-            positions, velocities = path[1:], np.zeros_like(path[1:])
-        if not len(positions):
-            positions, velocities = path[1:], np.zeros_like(path[1:])
-        return {"status": "Success", "position": positions, "velocity": velocities}
+        return {"status": "Success", "position": motion[0], "velocity": motion[1]}
 
     def plan_batch(self, now_qpos: Any, target_poses: Sequence[Any], **_: Any) -> dict[str, Any]:
         """Motions to several poses, each with its status, in the form of curobo's batches."""

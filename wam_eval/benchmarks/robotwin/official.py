@@ -172,7 +172,7 @@ class OfficialSource(TaskSource):
             for side in ("left", "right"):
                 entity, joints = getattr(self, f"{side}_entity"), getattr(self, f"{side}_arm_joints_name")
                 hand = entity.find_joint_by_name(getattr(self, f"{side}_ee_name")).child_link.name
-                setattr(self, f"{side}_planner", CpuPlanner(entity, joints, hand, TimeOptimal()))
+                setattr(self, f"{side}_planner", CpuPlanner(entity, joints, hand))
             for side in ("left", "right") if self.need_topp else ():
                 names = ("urdf_path", "srdf_path", "move_group", "entity_origion_pose", "entity", "planner_type")
                 values = [getattr(self, f"{side}_{name}") for name in names]

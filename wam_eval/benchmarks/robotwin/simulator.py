@@ -14,14 +14,14 @@ import numpy as np
 import sapien
 from numpy.typing import NDArray
 
-from wam_eval.benchmarks.robotwin.source import TaskSource
+from wam_eval.benchmarks.robotwin.source import ACTION_DIMS, TaskSource
 from wam_eval.benchmarks.robotwin.state import restore, snapshot, state_digest
 from wam_eval.episode import Episode
 from wam_eval.observation import Privileged, Request
 from wam_eval.simulator import Simulator
 
-ACTION_DIMS = {"qpos": 14, "ee": 16}
-"""Action type of the protocol -> length of an action."""
+ARMS = ("fl", "fr")
+"""Prefixes of the joints and links of aloha-agilex's front arms, left arm first."""
 
 _DESCRIPTIONS = 100  # instructions to draw from; the official script makes one for each of its 100 episodes
 
@@ -96,7 +96,7 @@ class RoboTwinSimulator(Simulator):
         return np.asarray(self._source.observe(self._env, ())["joint_action"]["vector"], np.float32)
 
     def privileged(self) -> Privileged:
-        """The plan of the benchmark's expert; poses are not provided."""
+        """The plan of the benchmark's expert, in the protocol's type of action; poses are not provided."""
         return Privileged({}, {}, {}, (), self._plan)
 
     def get_state(self) -> bytes:
@@ -195,6 +195,32 @@ class RoboTwinSimulator(Simulator):
             env.play_once()
             if not env.plan_success:
                 raise ValueError(f"{episode.key}: the expert found no plan for seed {episode.seed}")
-            return np.array(env.expert_actions, dtype=np.float32)
+            actions = np.array(env.expert_actions, dtype=np.float32)
+            return hand_poses(env.robot.left_entity, actions) if self._action_type == "ee" else actions
         finally:
             env.close_env(clear_cache=False)
+
+
+def hand_poses(robot: Any, actions: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Actions of the type ``ee`` to the hand poses that actions of the type ``qpos`` lead to.
+
+    Args:
+        robot: the articulation, whose kinematics are used.
+        actions: float32 (n, 14).
+
+    Returns:
+        float32 (n, 16).
+    """
+    joints = [joint.name for joint in robot.active_joints]
+    columns = [[joints.index(f"{arm}_joint{number}") for number in range(1, 7)] for arm in ARMS]
+    hands = [[link.name for link in robot.links].index(f"{arm}_link6") for arm in ARMS]
+    model, position = robot.create_pinocchio_model(), np.zeros(len(joints))
+    converted = np.empty((len(actions), ACTION_DIMS["ee"]), np.float32)
+    for row, action in zip(converted, actions, strict=True):
+        halves = np.split(action, 2)
+        for column, half in zip(columns, halves, strict=True):
+            position[column] = half[:6]
+        model.compute_forward_kinematics(position)
+        poses = [robot.root_pose * model.get_link_pose(hand) for hand in hands]
+        row[:] = np.concatenate([(*pose.p, *pose.q, half[6]) for pose, half in zip(poses, halves, strict=True)])
+    return converted

@@ -14,6 +14,9 @@ import numpy as np
 CONDITIONS = ("clean", "randomized")
 """Conditions in which the benchmark is played."""
 
+ACTION_DIMS = {"qpos": 14, "ee": 16}
+"""Type of an action -> length of an action."""
+
 EXPERT_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "open_laptop": ("arm_tag",),
     "place_object_scale": ("arm_tag",),

@@ -15,7 +15,7 @@ from wam_eval.benchmarks.robotwin.miniature import arm
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side
 from wam_eval.benchmarks.robotwin.miniature.expert import Expert, NoPlan
 from wam_eval.benchmarks.robotwin.miniature.jointed import JointedObject, build_jointed
-from wam_eval.benchmarks.robotwin.miniature.motion import Path, timed
+from wam_eval.benchmarks.robotwin.miniature.motion import Path, planned, timed
 from wam_eval.benchmarks.robotwin.miniature.objects import frame_pose, jointed_model, model
 from wam_eval.benchmarks.robotwin.miniature.recipes import parts_of
 from wam_eval.benchmarks.robotwin.miniature.robot import IMAGE_HEIGHT, IMAGE_WIDTH, Cameras, Robot
@@ -28,6 +28,7 @@ from wam_eval.benchmarks.robotwin.miniature.world import (
     draw_clutter,
     draw_surroundings,
 )
+from wam_eval.benchmarks.robotwin.source import ACTION_DIMS
 
 SETTLE_STEPS = 2000
 """Physics steps in which a scene comes to rest."""
@@ -42,6 +43,9 @@ _H = 0.7071068
 LEVEL_GRASPS = ((0.0, _H, 0.0, _H), (0.5, 0.5, -0.5, 0.5), (0.5, -0.5, -0.5, -0.5), (_H, 0.0, -_H, 0.0))
 DOWNWARD_GRASPS = ((0.5, 0.5, 0.5, 0.5), (_H, _H, 0.0, 0.0), (0.0, 0.0, _H, _H), (0.5, 0.5, -0.5, -0.5))
 """Orientations of the contact points of boxes."""
+
+SMALLEST_QUATERNION = 1e-6
+"""Length below which a quaternion gives no rotation."""
 
 IDLE_STEPS = 50
 """Duration of an action that does not move an arm, in physics steps."""
@@ -186,32 +190,51 @@ class MiniatureTask(ABC):
         return self.info
 
     def take_action(self, action: ArrayLike, action_type: Literal["qpos", "ee"] = "qpos") -> None:
-        """Move both arms to their targets, as fast as 1 rad/s and 1 rad/s² allow; stop at success.
+        """Move both arms to their targets, and stop at success. Every call counts as a step.
 
-        An arm that is at its target, or cannot reach it, waits for 50 physics steps. Grippers move at constant speed
-        meanwhile.
+        Arms move straight in joint space: to joint targets from the targets in force, as fast as 1 rad/s and 1 rad/s²
+        allow; to hand poses from the measured angles, see
+        :func:`wam_eval.benchmarks.robotwin.miniature.motion.planned`. An arm that is at its joint target, or cannot
+        reach its target, waits for 50 physics steps. Grippers move at constant speed meanwhile.
 
         Args:
             action: for ``qpos`` (14,): joint angles (rad) and gripper of the left and then the right arm; for ``ee``
-                (16,): pose of the last link (m, quaternion w, x, y, z) and gripper of the left and then the right arm.
+                (16,): pose of the last link in the world (m, quaternion w, x, y, z) and gripper of the left and then
+                the right arm.
+
+        Raises:
+            ValueError: the action has another size.
         """
+        values = np.asarray(action, np.float64)
+        if values.shape != (ACTION_DIMS[action_type],):
+            raise ValueError(
+                f"an action of type {action_type} has {ACTION_DIMS[action_type]} numbers; this one has the shape "
+                f"{values.shape}"
+            )
         if self.take_action_cnt == self.step_lim or self.eval_success:
             return
         self.take_action_cnt += 1
-        halves = np.split(np.asarray(action, np.float64), 2)
         motions: list[tuple[Path, Path] | None] = []
         grips: list[NDArray[np.float64]] = []
-        for side, half in zip(SIDES, halves, strict=True):
-            goal = half[:6] if action_type == "qpos" else self._joints_of(side, half[:7])
-            motion = None if goal is None else timed(np.stack([self.robot.arm_targets(side), goal]))
+        for side, half in zip(SIDES, np.split(values, 2), strict=True):
+            if action_type == "qpos":
+                motion = timed(np.stack([self.robot.arm_targets(side), half[:6]]))
+            else:
+                motion = self._motion_to_pose(side, half[:7])
             motions.append(motion)
             steps = IDLE_STEPS if motion is None else len(motion[0])
             grips.append(np.linspace(self.robot.gripper_value(side), half[-1], steps + 1)[1:])
         self._follow(motions, grips)
 
-    def _joints_of(self, side: Side, pose: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        target = sapien.Pose(pose[:3], pose[3:] / max(1e-9, float(np.linalg.norm(pose[3:]))))
-        return arm.inverse(side, target.to_transformation_matrix().astype(np.float64), self.robot.arm_targets(side))
+    def _motion_to_pose(self, side: Side, pose: NDArray[np.float64]) -> tuple[Path, Path] | None:
+        """The motion of a hand to a pose; ``None`` if it cannot be reached, or is no pose."""
+        norm = float(np.linalg.norm(pose[3:]))
+        if not np.isfinite(pose).all() or norm < SMALLEST_QUATERNION:
+            return None
+        start = self.robot.arm_positions(side)
+        target = sapien.Pose(pose[:3], pose[3:] / norm).to_transformation_matrix().astype(np.float64)
+        goal = arm.inverse(side, target, start)
+        return None if goal is None else planned(start, goal)
 
     def _follow(self, motions: list[tuple[Path, Path] | None], grips: list[NDArray[np.float64]]) -> None:
         """Execute both arms' motions so that they end together, interleaved as in RoboTwin."""

@@ -18,7 +18,11 @@ ACTION_LIMITS = (1.0, 1.0)
 """Velocity and acceleration limits of policy actions (rad/s, rad/s²), the defaults of RoboTwin's planner."""
 
 EXPERT_LIMITS = (1.5, 3.0)
-"""Velocity and acceleration limits of the expert's motions."""
+"""Velocity and acceleration limits of the expert's motions and of motions to hand poses (rad/s, rad/s²)."""
+
+SHORTEST = 31
+"""Least number of physics steps of a motion to a hand pose: curobo's trajectories have 32 points, and at least one
+physics step between two of them."""
 
 LONGEST = 600.0
 """Longest motion, s. Targets that take longer are no targets that an arm could reach."""
@@ -65,3 +69,23 @@ def timed(path: Path, limits: tuple[float, float] = ACTION_LIMITS) -> tuple[Path
         return None
     instants = np.linspace(0, trajectory.duration, count)
     return np.asarray(trajectory(instants)), np.asarray(trajectory(instants, 1))
+
+
+def planned(start: NDArray[np.float64], goal: NDArray[np.float64]) -> tuple[Path, Path] | None:
+    """The motion to the joint angles of a hand pose, straight in joint space, from rest to rest.
+
+    It stands in for curobo's, with the acceleration of RoboTwin's configuration of curobo, :data:`EXPERT_LIMITS`, and
+    takes at least :data:`SHORTEST` physics steps.
+
+    Args:
+        start, goal: joint angles, rad (6,).
+
+    Returns:
+        As of :func:`timed`.
+    """
+    way = goal - start
+    if float(np.abs(way).max()) < EXPERT_LIMITS[1] * (SHORTEST / RATE) ** 2 / 4:  # it could be done in less time
+        part = np.linspace(0, 1, SHORTEST)[:, None]
+        speed = 6 * part * (1 - part) * RATE / (SHORTEST - 1)
+        return start + part**2 * (3 - 2 * part) * way, speed * way
+    return timed(np.stack([start, goal]), EXPERT_LIMITS)

@@ -22,8 +22,10 @@ GRIPPER_STEP = 0.1
 FINGER_TRAVEL = (0.0, 0.04765)
 FINGER = (0.073574, 0.024629)
 
-WRIST_CAMERA = sapien.Pose([-0.03, 0.0, 0.1], [0.957093, 0.0, 0.289782, 0.0])
-"""Pose of a wrist camera on the last link: above and behind it, looking down to the point between the fingertips."""
+_TILT = (math.cos(0.2), 0.0, math.sin(0.2), 0.0)  # 0.4 rad about y
+
+WRIST_CAMERA = sapien.Pose([0.07, 0.032, 0.065], _TILT)
+"""Pose of a wrist camera on the last link, that of aloha-agilex: the lens looks down to the fingers by 0.4 rad."""
 
 FIXED_CAMERAS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "head_camera": ((-0.032, -0.45, 1.35), (0.0, 0.6, -0.8)),
@@ -33,7 +35,7 @@ FIXED_CAMERAS: dict[str, tuple[tuple[float, float, float], tuple[float, float, f
 
 IMAGE_WIDTH, IMAGE_HEIGHT = 320, 240
 FOV = math.radians(37.0)  # vertical
-NEAR, FAR = 0.03, 100.0
+NEAR, FAR = 0.1, 100.0  # m
 
 # Camera axes of OpenCV (x right, y down, z forward) and OpenGL (x right, y up, z backward) in those of SAPIEN (x
 # forward, y left, z up).
@@ -44,7 +46,15 @@ _ROOT = sapien.Pose([0.0, -0.65, 0.0], [0.7071068, 0.0, 0.0, 0.7071068])
 _UPSIDE_DOWN = sapien.Pose([0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0])
 _DARK, _LIGHT, _METAL = (0.16, 0.17, 0.19), (0.82, 0.83, 0.85), (0.45, 0.47, 0.5)
 
-_LINKS: tuple[tuple[Part, ...], ...] = (
+BODY = (
+    Part("box", (0.12, 0.38, 0.37), (0.13, 0.0, 0.37), color=_DARK),
+    Part("box", (0.02, 0.02, 0.3), (0.06, 0.0, 1.0), color=_METAL),
+    Part("cylinder", (0.05, 0.02), (0.233, 0.3, 0.76), ALONG["z"], _METAL, solid=False),
+    Part("cylinder", (0.05, 0.02), (0.233, -0.307, 0.76), ALONG["z"], _METAL, solid=False),
+)
+"""Shapes of the base of both arms, in its frame."""
+
+LINKS: tuple[tuple[Part, ...], ...] = (
     (Part("cylinder", (0.045, 0.03), (0.0, 0.0, 0.0), ALONG["z"], _DARK),),
     (
         Part("capsule", (0.03, 0.12), (-0.132, 0.0, 0.0), ALONG["x"], _LIGHT),
@@ -58,14 +68,19 @@ _LINKS: tuple[tuple[Part, ...], ...] = (
     (Part("cylinder", (0.028, 0.04), (0.0, 0.0, 0.055), ALONG["z"], _METAL),),
     (
         Part("box", (0.03, 0.042, 0.018), (0.042, 0.0, 0.0), color=_DARK),
-        Part("box", (0.01, 0.03, 0.01), (-0.042, 0.0, 0.1), color=_METAL, solid=False),
-        Part("box", (0.005, 0.008, 0.045), (-0.045, 0.0, 0.055), color=_METAL, solid=False),
+        Part("box", (0.0125, 0.045, 0.0125), (0.0585, 0.0, 0.07), _TILT, _METAL, solid=False),
+        Part("box", (0.005, 0.012, 0.022), (0.054, 0.0, 0.039), color=_METAL, solid=False),
     ),
 )
+"""Shapes of the six links of an arm, in their frames."""
 
 
-def _finger(sign: float) -> tuple[Part, ...]:
-    """A finger. The inner faces of both fingers meet in the middle when the gripper is closed."""
+def finger_parts(sign: float) -> tuple[Part, ...]:
+    """Shapes of a finger, in its frame. The inner faces of both fingers meet in the middle when the gripper is closed.
+
+    Args:
+        sign: 1 for the finger on the side of the hand's +y axis, -1 for the other one.
+    """
     inner = -sign * (FINGER[1] - 0.0005)
     return (
         Part("box", (0.0297, 0.006, 0.011), (0.0297, inner + sign * 0.006, 0.0), color=(0.1, 0.1, 0.11)),
@@ -112,6 +127,11 @@ class Robot:
     def arm_targets(self, side: Side) -> np.ndarray:
         """Drive targets of an arm, rad (6,)."""
         return np.array([float(joint.drive_target[0]) for joint in self.arm_joints[side]])
+
+    def arm_positions(self, side: Side) -> np.ndarray:
+        """Measured joint angles of an arm, rad (6,)."""
+        active = self.left_entity.active_joints
+        return np.asarray(self.left_entity.qpos, float)[[active.index(joint) for joint in self.arm_joints[side]]]
 
     def joint_vector(self) -> np.ndarray:
         """Commands in force, (14,): left arm (6), left gripper, right arm (6), right gripper."""
@@ -230,17 +250,11 @@ def _build(scene: Any, visuals: bool) -> Any:
     root = builder.create_link_builder()
     root.set_name("footprint")
     root.collision_groups = [1, 1, 6, 0]
-    body = [
-        Part("box", (0.12, 0.38, 0.37), (0.13, 0.0, 0.37), color=_DARK),
-        Part("box", (0.02, 0.02, 0.3), (0.06, 0.0, 1.0), color=_METAL),
-        Part("cylinder", (0.05, 0.02), (0.233, 0.3, 0.76), ALONG["z"], _METAL, solid=False),
-        Part("cylinder", (0.05, 0.02), (0.233, -0.307, 0.76), ALONG["z"], _METAL, solid=False),
-    ]
-    _finish(root, body, visuals, mass=50.0, inertia=5.0)
+    _finish(root, BODY, visuals, mass=50.0, inertia=5.0)
     for bit, (side, prefix) in enumerate(PREFIX.items(), start=1):
         x, y, z = BASE[side]
         parent, offset = root, sapien.Pose([y + 0.65, -x, z])
-        for i, ((position, flipped, axis), parts) in enumerate(zip(CHAIN, _LINKS, strict=True), start=1):
+        for i, ((position, flipped, axis), parts) in enumerate(zip(CHAIN, LINKS, strict=True), start=1):
             here = offset * sapien.Pose(position) * (_UPSIDE_DOWN if flipped else sapien.Pose())
             turn = sapien.Pose([0.0, 0.0, 0.0], ALONG[axis])
             parent = _link(builder, parent, f"{prefix}_link{i}", f"{prefix}_joint{i}")
@@ -255,7 +269,7 @@ def _build(scene: Any, visuals: bool) -> Any:
             at = sapien.Pose([FINGER[0], sign * FINGER[1], 0.0])
             finger.set_joint_properties("prismatic", [list(FINGER_TRAVEL)], at * turn, turn)
             finger.collision_groups = [1, 1, 1 << bit, 0]
-            _finish(finger, _finger(sign), visuals, mass=0.2, inertia=2e-4)
+            _finish(finger, finger_parts(sign), visuals, mass=0.2, inertia=2e-4)
     builder.set_initial_pose(_ROOT)
     articulation = builder.build(fix_root_link=True)
     for link in articulation.links:
