@@ -1,8 +1,8 @@
 """Layouts that the official code draws, as JSON; run by test_official_layouts.py.
 
 The official set-up runs with its own random numbers, but builds nothing: functions that create objects note what they
-are asked for, and the scene, the robot and the renderer accept every call. Neither assets nor a rendering device are
-needed; the model numbers come from the miniature's table of objects.
+are asked for, and the scene, the robot and the renderer accept every call. A rendering device is not needed; the model
+numbers are those of the stand-in assets.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import sapien
 
 from wam_eval.benchmarks.robotwin.import_stubs import install_stubs
-from wam_eval.benchmarks.robotwin.miniature.objects import families, jointed_model, model, model_numbers
+from wam_eval.benchmarks.robotwin.miniature.objects import jointed_model
 from wam_eval.benchmarks.robotwin.miniature.recipes.jointed import size_of
 from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
-from wam_eval.benchmarks.robotwin.miniature.world import FIXED_CAMERAS, TEXTURES
+from wam_eval.benchmarks.robotwin.miniature.world import FIXED_CAMERAS
 
 Layout = dict[str, Any]
 
@@ -112,25 +112,6 @@ class Notes:
         return noted
 
 
-def write_assets(root: Path) -> None:
-    """Write the files that the official code lists: textures, and metadata of models."""
-    textures = root / "assets" / "background_texture" / "unseen"
-    textures.mkdir(parents=True)
-    for number in range(TEXTURES):
-        (textures / f"{number}.png").touch()
-    for family in families():
-        folder = root / "assets" / "objects" / family
-        folder.mkdir(parents=True)
-        for number in model_numbers(family):
-            entry = model(family, number)
-            data = {"extents": entry.size, "center": entry.center, "scale": [1.0, 1.0, 1.0], "stable": entry.stable}
-            (folder / f"model_data{number}.json").write_text(json.dumps(data))
-    (root / "assets" / "objects" / "objaverse").mkdir()
-    empty: dict[str, Any] = {"item_names": [], "list_of_items": {}, "z_max": {}, "radius": {}, "z_offset": {}}
-    (root / "assets" / "objects" / "objaverse" / "list.json").write_text(json.dumps(empty))
-    (root / "assets" / "objects" / "same.json").write_text("{}")
-
-
 def official_layout(name: str, condition: str, seed: int) -> Layout:
     """The layout of a seed, drawn by the official code in the working directory."""
     base: Any = importlib.import_module("envs._base_task")
@@ -195,7 +176,6 @@ def main(root: str, requests: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.chdir(root)
-    write_assets(Path(root))
     sys.path[:0] = [root]
     install_stubs()
     layouts = [official_layout(*request) for request in json.loads(requests)]

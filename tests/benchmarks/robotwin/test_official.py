@@ -20,6 +20,7 @@ from tests.builders.robotwin_checkout import make_checkout
 from tests.conftest import REPOSITORY
 from wam_eval.benchmarks.robotwin.benchmark import detect_checkout
 from wam_eval.benchmarks.robotwin.checkout import code_digest, open_checkout
+from wam_eval.benchmarks.robotwin.standins import VERSION
 from wam_eval.hosting.renderer import RendererError
 from wam_eval.hosting.vulkan import choose_device
 
@@ -65,7 +66,7 @@ def test_the_code_is_identified(root: Path) -> None:
     assert checkout.known and checkout.version == results(root)["version"]
     assert len(checkout.tasks) == results(root)["tasks"] == 50
     here = detect_checkout(root, None)
-    assert here.assets.kind == "partial" and "are not the official ones" in here.assets.detail
+    assert here.assets.kind == "stand-in tasks" and f"stand-in assets, version {VERSION}" in here.assets.detail
     assert here.identity.source == "official" and here.tasks == checkout.tasks
 
 

@@ -1,13 +1,12 @@
 """Layouts of the miniature, compared with those that the official code draws for the same seeds.
 
-Needs a clone of the official repository, but neither its assets nor a rendering device. Nothing of the code is kept.
+Needs a clone of the official repository, but no rendering device. Nothing of the code is kept.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -19,6 +18,7 @@ import pytest
 import sapien
 
 from tests.benchmarks.robotwin.test_official import CODE, HOW_TO_GET_IT
+from tests.builders.robotwin_checkout import make_checkout
 from tests.conftest import REPOSITORY
 from wam_eval.benchmarks.robotwin.miniature.env import MiniatureTask
 from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource
@@ -33,13 +33,8 @@ CLOSE = 1e-3
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code, to which files can be added."""
-    target = tmp_path_factory.mktemp("layouts") / "checkout"
-    target.mkdir()
-    for folder in ("envs", "description", "task_config", "env_cfg"):
-        if (CODE[0] / folder).is_dir():
-            shutil.copytree(CODE[0] / folder, target / folder)
-    return target
+    """A copy of the code, with stand-in assets."""
+    return make_checkout(CODE[0], tmp_path_factory.mktemp("layouts") / "checkout")
 
 
 @cache

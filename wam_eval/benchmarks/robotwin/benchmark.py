@@ -35,6 +35,7 @@ from wam_eval.benchmarks.robotwin.checkout import (
     InvalidCheckout,
     asset_listing,
     changed_objects,
+    configs_folder,
     open_checkout,
 )
 from wam_eval.benchmarks.robotwin.foreign import BOARDS, recognise
@@ -43,6 +44,7 @@ from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, VERSION
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, forward
 from wam_eval.benchmarks.robotwin.seeds import SeedSearch, SimulatorIdentity, ensure_seeds
 from wam_eval.benchmarks.robotwin.source import CONDITIONS
+from wam_eval.benchmarks.robotwin.standins import FOLDERS, MARKER, read_marker
 from wam_eval.config import SuiteConfig
 from wam_eval.episode import Episode
 from wam_eval.errors import UserError
@@ -61,6 +63,9 @@ REPOSITORY = "https://github.com/RoboTwin-Platform/RoboTwin"
 COMMIT = "bf44be51cf5717a5595ce59447f2cf5263d2aa95"
 HUB_DATASET = "TianxingChen/RoboTwin2.0"
 ARCHIVES = ("background_texture.zip", "embodiments.zip", "objects.zip")
+
+STANDINS = "stand-in tasks"
+"""Kind of the assets of a checkout with stand-ins."""
 
 CPU_EXPERT = "inverse kinematics on the CPU"
 """Expert of the official tasks if curobo is not installed."""
@@ -368,16 +373,31 @@ class RoboTwin(Benchmark):
         """See :meth:`Benchmark.checks`."""
         return (check_sapien, self._check_vulkan, self._check_installation)
 
-    def setup(self, target: Annotated[Path, typer.Option(help="Folder of the checkout.")] = Path("RoboTwin")) -> str:
-        """Clone the papers' commit of RoboTwin and download its assets (20 GB).
+    def setup(
+        self,
+        target: Annotated[Path, typer.Option(help="Folder of the checkout.")] = Path("RoboTwin"),
+        stand_ins: Annotated[
+            Path | None, typer.Option(help="Checkout without assets; write our stand-ins into it and download nothing.")
+        ] = None,
+    ) -> str:
+        """Clone the papers' commit of RoboTwin and download its assets (20 GB), or write stand-ins for the assets.
 
         Args:
             target: folder of the checkout; files that it already contains are kept.
+            stand_ins: checkout into which stand-ins are written instead.
 
         Raises:
-            UserError: git is missing, or code or assets cannot be downloaded; the text says what to do by hand.
+            UserError: git is missing, or code or assets cannot be downloaded or written; the text says what to do by
+                hand.
         """
+        if stand_ins is not None:
+            return set_up_standins(stand_ins.expanduser().resolve())
         target = target.expanduser().resolve()
+        if read_marker(target) is not None:
+            raise UserError(
+                f"{target} has stand-in assets: remove {', '.join((*FOLDERS, MARKER))} there, and type this command "
+                "again to download the official ones"
+            )
         if not (target / "envs" / "_base_task.py").is_file():
             if target.is_dir() and any(target.iterdir()):
                 raise UserError(f"{target} is not empty and is no complete checkout of RoboTwin: name another --target")
@@ -429,6 +449,30 @@ class RoboTwin(Benchmark):
         except UserError as error:
             return Check("RoboTwin", "fail", str(error), f"unset {ROOT}, or correct it")
         return Check("RoboTwin", "ok" if assets.kind == "official" else "warn", assets.detail)
+
+
+def set_up_standins(root: Path) -> str:
+    """Write stand-in assets into a checkout.
+
+    Returns:
+        A message for the user.
+
+    Raises:
+        UserError: it is no checkout, or has other assets already, or cannot be written; or SAPIEN is not installed.
+    """
+    try:
+        configs_folder(root)
+    except InvalidCheckout as error:
+        raise UserError(str(error)) from error
+    package_versions(_MINIATURE_PACKAGES, None)
+    from wam_eval.benchmarks.robotwin.standins.writing import write_standins
+
+    write_standins(root)
+    return (
+        f"The stand-in assets are in {root / 'assets'}. Run: export {ROOT}={root}\n"
+        "The official task code then plays with our objects and robot. Its results are marked as those of stand-ins, "
+        "and never shown beside published ones"
+    )
 
 
 def check_sapien() -> Check:
@@ -494,7 +538,8 @@ def detect_checkout(root: Path, python: str | None) -> RoboTwinInstallation:
             "name the interpreter of your RoboTwin with `python:` in suites/benchmarks/robotwin.yaml"
         )
     versions |= {"robotwin": checkout.version, "mplib": versions.get("mplib", "none")}
-    expert = f"curobo {package_versions((_CUROBO,), python)[_CUROBO]}" if _CUROBO in optional else CPU_EXPERT
+    curobo = _CUROBO in optional and not checkout.standins
+    expert = f"curobo {package_versions((_CUROBO,), python)[_CUROBO]}" if curobo else CPU_EXPERT
     assets = _assets_of(checkout)
     return RoboTwinInstallation(
         simulator=_SIMULATOR,
@@ -517,9 +562,17 @@ def detect_checkout(root: Path, python: str | None) -> RoboTwinInstallation:
 
 
 def _assets_of(checkout: Checkout) -> AssetsRecord:
-    changed = changed_objects(checkout.root)
     listing = "\n".join(asset_listing(checkout.root))
     code = "" if checkout.known else f"; its code is that of no known commit ({checkout.commit or checkout.version})"
+    if checkout.standins:
+        marked = f"stand-ins {checkout.standins}\n{listing}"
+        return AssetsRecord(
+            kind=STANDINS,
+            digest=hashlib.sha256(marked.encode()).hexdigest(),
+            detail=f"RoboTwin at {checkout.version} in {checkout.root} with stand-in assets, version "
+            f"{checkout.standins}{code}",
+        )
+    changed = changed_objects(checkout.root)
     differing = (
         f"; {len(changed)} object descriptions are not the official ones, such as {changed[0]}" if changed else ""
     )

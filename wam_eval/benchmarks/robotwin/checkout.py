@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wam_eval.benchmarks.robotwin.standins import read_marker
+
 KNOWN = {
     "da1a8c9a864ac821008b41efcbead31dba7cb26a192132e2e7b9a0d7c85caaf4": "bf44be51",
     "565ac317506c44d159f646897574dbe935e34d3a64115ddb60c5953c10a28593": "cf47ab56",
@@ -49,6 +51,8 @@ class Checkout:
         version: known commit with the same code, else ``unknown-`` and the digest of the code.
         commit: commit that git reports; empty without git.
         tasks: names of the tasks, sorted.
+        standins: version of its assets if they are stand-ins (:mod:`wam_eval.benchmarks.robotwin.standins`), else
+            empty.
     """
 
     root: Path
@@ -56,6 +60,7 @@ class Checkout:
     version: str
     commit: str
     tasks: tuple[str, ...]
+    standins: str
 
     @property
     def known(self) -> bool:
@@ -70,19 +75,19 @@ def open_checkout(root: Path) -> Checkout:
         InvalidCheckout: the folder is no checkout, or assets are missing.
     """
     root = root.expanduser().resolve()
-    if not root.is_dir():
-        raise InvalidCheckout(f"{root} is not a folder")
-    configs = next((folder for folder in CONFIGS if (root / folder / "demo_clean.yml").is_file()), None)
-    if configs is None or not (root / "envs" / "_base_task.py").is_file():
+    configs = configs_folder(root)
+    marker = read_marker(root)
+    if marker is not None and not marker.complete:
         raise InvalidCheckout(
-            f"{root} is no checkout of RoboTwin 2.0: it lacks envs/_base_task.py or a task_config/demo_clean.yml. "
-            "Point it at the folder that git cloned from github.com/RoboTwin-Platform/RoboTwin"
+            f"{root}: writing its stand-in assets was interrupted; finish it with "
+            f"`wam-eval setup robotwin --stand-ins {root}`"
         )
     missing = [name for name in REQUIRED_ASSETS if not (root / name).exists()]
     if missing:
         raise InvalidCheckout(
             f"{root} has no complete assets: {missing[0]} is missing. Download them there with the checkout's own "
-            "_download_assets.sh (in script/, or scripts/ on main), or run `wam-eval setup robotwin`"
+            "_download_assets.sh (in script/, or scripts/ on main), or run `wam-eval setup robotwin`; or play with "
+            f"stand-ins: `wam-eval setup robotwin --stand-ins {root}`"
         )
     names = sorted(path.stem for path in (root / "envs").glob("*.py") if path.stem not in _NO_TASKS)
     digest = code_digest(root, configs)
@@ -92,7 +97,25 @@ def open_checkout(root: Path) -> Checkout:
         version=KNOWN.get(digest, f"unknown-{digest[:12]}"),
         commit=_git_commit(root),
         tasks=tuple(names),
+        standins=marker.version if marker is not None else "",
     )
+
+
+def configs_folder(root: Path) -> str:
+    """Folder of the task configurations of a checkout, relative to its root.
+
+    Raises:
+        InvalidCheckout: the folder holds no code of RoboTwin.
+    """
+    if not root.is_dir():
+        raise InvalidCheckout(f"{root} is not a folder")
+    configs = next((folder for folder in CONFIGS if (root / folder / "demo_clean.yml").is_file()), None)
+    if configs is None or not (root / "envs" / "_base_task.py").is_file():
+        raise InvalidCheckout(
+            f"{root} is no checkout of RoboTwin 2.0: it lacks envs/_base_task.py or a task_config/demo_clean.yml. "
+            "Point it at the folder that git cloned from github.com/RoboTwin-Platform/RoboTwin"
+        )
+    return configs
 
 
 def code_digest(root: Path, configs: str) -> str:

@@ -126,6 +126,11 @@ def families() -> list[str]:
     return sorted(family for family, models in _table().items() if "size" in next(iter(models.values())))
 
 
+def jointed_families() -> list[str]:
+    """Names of the articulated families, sorted."""
+    return sorted(_table().keys() - set(families()))
+
+
 @cache
 def model(family: str, number: int) -> Model:
     """A rigid model."""
