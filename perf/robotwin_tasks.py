@@ -1,7 +1,7 @@
-"""RoboTwin's embedded tasks: rates of seeds that the expert solves and of plans that succeed as actions, and times.
+"""RoboTwin's embedded tasks: rates of seeds that the expert solves and of plans that succeed as actions, and CPU times.
 
 python -m perf.robotwin_tasks [TASK ...] [--seeds 20] [--start 100000] [--conditions clean,randomized] [--verbose]
-                              [--csv FILE]
+                              [--replays N] [--csv FILE]
 python -m perf.robotwin_tasks --table --csv FILE
 """
 
@@ -22,9 +22,10 @@ from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource
 
 @dataclass
 class Tally:
-    """Counts over seeds: outcomes of the expert, and successful replays; times in s; lengths of plans."""
+    """Counts over seeds: outcomes of the expert, replays, and successful ones; CPU times in s; lengths of plans."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    replays: int = 0
     replayed: int = 0
     setup: list[float] = field(default_factory=list)
     expert: list[float] = field(default_factory=list)
@@ -40,13 +41,14 @@ class Tally:
         others = ", ".join(f"{n} {kind}" for kind, n in self.outcomes.most_common() if kind != "accepted")
         longest = max(self.actions, default=0)
         return (
-            f"accepted {accepted}/{seeds}, replayed {self.replayed}/{accepted}, longest {longest} actions; median s: "
-            f"set-up {times[0]:.2f}, expert {times[1]:.2f}, replay {times[2]:.2f}" + (f"  ({others})" if others else "")
+            f"accepted {accepted}/{seeds}, replayed {self.replayed}/{self.replays}, longest {longest} actions; "
+            f"median CPU s: set-up {times[0]:.2f}, expert {times[1]:.2f}, replay {times[2]:.2f}"
+            + (f"  ({others})" if others else "")
         )
 
 
-COLUMNS = ("task", "condition", "seeds", "accepted", "replayed", "longest", "setup", "expert", "replay")
-"""Columns of the CSV file: counts of seeds, actions of the longest plan, and median times in s."""
+COLUMNS = ("task", "condition", "seeds", "accepted", "replays", "replayed", "longest", "setup", "expert", "replay")
+"""Columns of the CSV file: counts of seeds, actions of the longest plan, and median CPU times in s."""
 
 
 def append_row(file: Path, task: str, condition: str, seeds: int, tally: Tally) -> None:
@@ -56,9 +58,10 @@ def append_row(file: Path, task: str, condition: str, seeds: int, tally: Tally) 
         writer = csv.writer(stream, lineterminator="\n")
         if new:
             writer.writerow(COLUMNS)
-        counts = (seeds, tally.outcomes["accepted"], tally.replayed, max(tally.actions, default=0))
+        replays = (tally.replays, tally.replayed)
         times = (np.median(values) if values else np.nan for values in (tally.setup, tally.expert, tally.replay))
-        writer.writerow((task, condition, *counts, *(f"{value:.3f}" for value in times)))
+        row = (task, condition, seeds, tally.outcomes["accepted"], *replays, max(tally.actions, default=0))
+        writer.writerow((*row, *(f"{value:.3f}" for value in times)))
 
 
 def table(file: Path) -> str:
@@ -72,23 +75,25 @@ def table(file: Path) -> str:
     ]
     for task in sorted({task for task, _ in rows}):
         pair = [rows[task, kind] for kind in kinds]
-        counts = [f"{row['accepted']}/{row['seeds']} | {row['replayed']}/{row['accepted']}" for row in pair]
+        counts = [f"{row['accepted']}/{row['seeds']} | {row['replayed']}/{row['replays']}" for row in pair]
         longest = max(int(row["longest"]) for row in pair)
         lines.append(f"| `{task}` | {' | '.join(counts)} | {longest} | {TASKS[task].limit} |")
     return "\n".join(lines)
 
 
-def try_seed(source: MiniatureSource, task: str, condition: str, seed: int, tally: Tally, verbose: bool) -> None:
-    """Let the expert play a seed, and play its plan as actions if it succeeds."""
+def try_seed(
+    source: MiniatureSource, task: str, condition: str, seed: int, tally: Tally, replays: int | None, verbose: bool
+) -> None:
+    """Let the expert play a seed, and play its plan as actions if it succeeds and fewer plans were replayed so far."""
     env = source.task(task)
     arguments = source.arguments(task, condition)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **arguments)
-        tally.setup.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        tally.setup.append(time.process_time() - start)
+        start = time.process_time()
         env.play_once()
-        tally.expert.append(time.perf_counter() - start)
+        tally.expert.append(time.process_time() - start)
         outcome = "no plan" if not env.plan_success else "accepted" if env.check_success() else "no success"
     except source.unstable as error:
         outcome = "unstable"
@@ -104,12 +109,15 @@ def try_seed(source: MiniatureSource, task: str, condition: str, seed: int, tall
     env.close_env()
     if outcome != "accepted":
         return
+    tally.actions.append(len(plan))
+    if replays is not None and tally.replays == replays:
+        return
+    tally.replays += 1
     env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **arguments)
-    start = time.perf_counter()
+    start = time.process_time()
     for action in plan:
         env.take_action(action)
-    tally.replay.append(time.perf_counter() - start)
-    tally.actions.append(len(plan))
+    tally.replay.append(time.process_time() - start)
     tally.replayed += env.eval_success
     if verbose and not env.eval_success:
         print(f"  {task} {condition} {seed}: not replayed ({len(plan)} actions of {env.step_lim})")
@@ -126,6 +134,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=100000, help="first seed (default: 100000)")
     parser.add_argument("--conditions", default="clean,randomized", help="default: clean,randomized")
     parser.add_argument("--verbose", action="store_true", help="print a line for every seed that fails")
+    parser.add_argument("--replays", type=int, help="plans to replay per task and condition (default: all)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append a row per task and condition to this file")
     parser.add_argument("--table", action="store_true", help="measure nothing: print the CSV file as a Markdown table")
     arguments = parser.parse_args()
@@ -139,7 +148,7 @@ def main() -> None:
         for condition in arguments.conditions.split(","):
             tally = Tally()
             for seed in range(arguments.start, arguments.start + arguments.seeds):
-                try_seed(source, task, condition, seed, tally, arguments.verbose)
+                try_seed(source, task, condition, seed, tally, arguments.replays, arguments.verbose)
             print(f"{task:28s} {condition:10s} {tally.line(arguments.seeds)}", flush=True)
             if arguments.csv:
                 append_row(arguments.csv, task, condition, arguments.seeds, tally)
