@@ -1,0 +1,72 @@
+"""The embedded tasks beside the official code on the stand-in assets: layouts at rest, and success rules.
+
+Needs clones of the official repository, named in ``WAM_EVAL_ROBOTWIN_CODE``, and a Vulkan device, because the official
+code builds no scene without one. Nothing of the code is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.robotwin.test_official import CODE, HOW_TO_GET_IT
+from tests.builders.robotwin_checkout import make_checkout
+from tests.conftest import REPOSITORY
+from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES
+from wam_eval.benchmarks.robotwin.source import CONDITIONS
+from wam_eval.hosting.renderer import RendererError
+from wam_eval.hosting.vulkan import choose_device
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CODE, reason=HOW_TO_GET_IT)]
+
+LARGEST_DISTANCE, LARGEST_ANGLE = 0.005, 3.0
+"""Largest distance (m) and angle (degrees) between the poses at which an object comes to rest."""
+
+Compare = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=CODE, ids=lambda code: code.name)
+def compare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compare]:
+    """Compares a task in a condition, with one process of :mod:`tests.benchmarks.robotwin.official_comparison`."""
+    try:
+        device = choose_device()
+    except RendererError as error:
+        pytest.skip(str(error).splitlines()[0])
+    root: Path = make_checkout(request.param, tmp_path_factory.mktemp("comparison") / "checkout")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.robotwin.official_comparison", str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **device.environment, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert process.stdin is not None and process.stdout is not None
+    questions, answers = process.stdin, process.stdout
+
+    def ask(task: str, condition: str) -> dict[str, Any]:
+        print(json.dumps([task, condition]), file=questions, flush=True)
+        found: dict[str, Any] = json.loads(answers.readline())
+        return found
+
+    yield ask
+    questions.close()
+    process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_layouts_and_rules_are_the_official_ones(compare: Compare, task: str, condition: str) -> None:
+    found = compare(task, condition)
+    assert found["seed"] >= 0, "the expert solves no seed"
+    far = [moved for moved in found["moved"] if moved[1] > LARGEST_DISTANCE or moved[2] > LARGEST_ANGLE]
+    assert not far and not found["unstable"]
+    assert not found["disagreements"] and not found["near_disagreements"]
+    assert found["ours"][0] and found["reached"] == 1 and found["asked"] > 10
+    assert 0 < found["near_reached"] < found["near_asked"]
