@@ -14,7 +14,6 @@ from gymnasium.utils.env_checker import check_env
 
 import wam_eval.gym
 from wam_eval import config
-from wam_eval.benchmark import load_benchmark
 from wam_eval.errors import UserError
 from wam_eval.gym import TaskEnv
 from wam_eval.observation import ActionChunk
@@ -46,20 +45,15 @@ def blind() -> Iterator[TaskEnv]:
     made.close()
 
 
-def test_every_listed_task_is_registered_unless_its_episodes_must_be_searched_for() -> None:
+def test_every_listed_task_is_registered() -> None:
     suites = {name: config.load_suite(name) for name in config.names("suites")}
-    listed = {name: suite for name, suite in suites.items() if suite.tasks}
-    searched = {name for name, suite in listed.items() if not load_benchmark(suite.benchmark).lists_episodes}
-    expected = {f"wam_eval/{name}-{n:02d}" for name in listed.keys() - searched for n in range(len(listed[name].tasks))}
-    assert len(expected) >= 130 and expected <= gymnasium.registry.keys()
-    registered = [name.removeprefix("wam_eval/").rpartition("-")[0] for name in gymnasium.registry]
-    assert searched == {"robotwin_clean", "robotwin_randomized"} and not searched & set(registered)
-    assert not {"libero", "robotwin"} & set(registered), "groups have no tasks of their own"
+    expected = {f"wam_eval/{name}-{n:02d}" for name, suite in suites.items() for n in range(len(suite.tasks))}
+    assert len(expected) >= 230 and expected <= gymnasium.registry.keys()
+    registered = {name.removeprefix("wam_eval/").rpartition("-")[0] for name in gymnasium.registry}
+    assert not {"libero", "robotwin"} & registered, "groups have no tasks of their own"
 
 
-def test_suites_without_a_list_of_episodes_and_groups_are_refused() -> None:
-    with pytest.raises(UserError, match="robotwin_clean has no Gymnasium environments: its episodes must be found"):
-        TaskEnv("robotwin_clean", 0)
+def test_groups_are_refused() -> None:
     with pytest.raises(UserError, match="libero is a group: name one of its suites, libero_spatial"):
         TaskEnv("libero", 0)
 
@@ -101,10 +95,11 @@ def test_without_options_the_seed_chooses(blind: TaskEnv) -> None:
     assert all(key.startswith("libero_object/00/") for key in keys)
 
 
-def test_some_cameras_and_another_protocol() -> None:
-    with make(cameras=["agentview"], protocol="fastwam") as env:
+def test_some_cameras_and_episodes_of_another_protocol_with_another_setting() -> None:
+    with make(cameras=["agentview"], protocol="fastwam", settings={"resolution": 128}, episodes=4) as env:
         assert set(env.observation_space.spaces) == {"agentview", "state"}
-        assert env._episodes[KEY].step_limit == 400 and env._episodes[KEY].seed == 42
+        assert env.observation_space["agentview"].shape == (128, 128, 3)
+        assert env._episodes[KEY].step_limit == 400 and env._episodes[KEY].seed == 42 and len(env._episodes) == 4
 
 
 @pytest.mark.parametrize(
@@ -112,6 +107,8 @@ def test_some_cameras_and_another_protocol() -> None:
     [
         ({"protocol": "openvlaa"}, "openvla"),
         ({"cameras": ["agentviev"]}, "agentview"),
+        ({"settings": {"resolutio": 128}}, "resolution"),
+        ({"episodes": 51}, "51 episodes per task: libero_object has 1 to 50"),
         ({"suite": "libero_objekt"}, "libero_object"),
         ({"task": 10}, "tasks 0 to 9"),
         ({"task": -1}, "unknown task"),

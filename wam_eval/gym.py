@@ -2,12 +2,12 @@
 
 Importing this module registers ``wam_eval/<suite>-<task>`` for every task that a suite's configuration lists, those of
 other packages included. Suites whose tasks are listed in the benchmark's own data have thousands of them; they are made
-with ``TaskEnv(suite, task)``. Benchmarks whose episodes have to be searched for have no environments.
+with ``TaskEnv(suite, task)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -25,6 +25,9 @@ from wam_eval.observation import Observation, Request
 from wam_eval.places import temporary_file
 from wam_eval.run.plan import make_episodes, make_protocol
 from wam_eval.run.task_selection import select_tasks
+
+SEARCHED = 10
+"""Number of a task's episodes if they have to be searched for first, which takes time; see :class:`TaskEnv`."""
 
 GymObservation = dict[str, Any]
 """Camera -> image, and ``state`` -> proprioception."""
@@ -44,22 +47,30 @@ class TaskEnv(gymnasium.Env[GymObservation, NDArray[np.float32]]):
         task: index of the task in it.
         protocol: name of a protocol card; the benchmark's default if ``None``.
         cameras: cameras to render; all of the benchmark's if ``None``. Without any, no renderer is needed.
+        settings: settings of the benchmark that replace those of the protocol card, such as the type of actions.
+        episodes: number of the task's episodes, from the first one on. By default all of the protocol's, or
+            :data:`SEARCHED` if the benchmark has to search for them. Those that earlier searches found are kept on
+            disk.
 
     Raises:
-        UserError: an unknown name, a missing installation, or a benchmark without a list of episodes.
+        UserError: an unknown name or setting, a missing installation, or a number of episodes that the task lacks.
     """
 
     def __init__(
-        self, suite: str, task: int, protocol: str | None = None, cameras: Sequence[str] | None = None
+        self,
+        suite: str,
+        task: int,
+        protocol: str | None = None,
+        cameras: Sequence[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        episodes: int | None = None,
     ) -> None:
         suite_config = config.load_suite(suite)
         if suite_config.suites:
             raise UserError(f"{suite} is a group: name one of its suites, {', '.join(suite_config.suites)}")
-        benchmark = load_benchmark(str(suite_config.benchmark))
-        if not benchmark.lists_episodes:
-            raise UserError(
-                f"{suite} has no Gymnasium environments: its episodes must be found by a search before they are played"
-            )
+        benchmark = load_benchmark(str(suite_config.benchmark)).with_settings(settings or {})
+        if episodes is None and not benchmark.lists_episodes:
+            episodes = SEARCHED
         card_name, card = benchmark.card(protocol)
         here = benchmark.detect(card.versions)
         suite_config = here.with_tasks(suite_config)
@@ -82,8 +93,8 @@ class TaskEnv(gymnasium.Env[GymObservation, NDArray[np.float32]]):
         tasks = select_tasks(str(task), [one.name for one in suite_config.tasks], suite)
         if reason := suite_config.tasks[tasks[0]].not_run:
             raise UserError(f"{suite}, task {task}: cannot be played here: {reason}")
-        episodes = make_episodes(suite, suite_config, benchmark, rules, tasks, None, here)
-        self._episodes = {episode.key: episode for episode in episodes}
+        planned = make_episodes(suite, suite_config, benchmark, rules, tasks, episodes, here)
+        self._episodes = {episode.key: episode for episode in planned}
         self._request = Request(cameras=cameras)
         self._simulator = SimulatorProcess(
             here.spec(rules.settings, images=bool(cameras)),
@@ -152,8 +163,6 @@ def register_envs() -> None:
     """Register the tasks of all suites with Gymnasium; the import of this module calls it."""
     for suite in config.names("suites"):
         suite_config = config.load_suite(suite)
-        if not suite_config.tasks or not load_benchmark(str(suite_config.benchmark)).lists_episodes:
-            continue
         for task in range(len(suite_config.tasks)):
             name = f"wam_eval/{suite}-{task:02d}"
             if name not in gymnasium.registry:
