@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -100,6 +100,23 @@ def test_all_arguments_reach_the_run(runs: Path) -> None:
     assert run.record.selections == [{"filters": {"weather": "windy", "level": "1-2"}, "sample": 0.5, "sample_seed": 3}]
     assert len(list(run.path.rglob("videos/**/*.mp4"))) == 2
     assert run.record.command == ["a", "script"]
+
+
+@pytest.mark.parametrize(("settings", "used"), [(None, 0.25), ({"pause": 0.5}, 0.5)])
+def test_a_policy_asks_for_settings_of_its_benchmark(
+    runs: Path, tmp_path: Path, settings: dict[str, float] | None, used: float
+) -> None:
+    card = tmp_path / "slow.yaml"
+    card.write_text("title: Slow\npolicy: tests.toy.policies:Push\nprotocol_settings: {pause: 0.25}\n")
+
+    class PlannedError(Exception):
+        """Ends the evaluation before its first episode."""
+
+    def planned(plans: Sequence[SuitePlan]) -> None:
+        raise PlannedError([plan.protocol.settings["pause"] for plan in plans])
+
+    with pytest.raises(PlannedError, match=rf"\[{used}\]"):
+        evaluate(str(card), settings=settings, planned=planned)
 
 
 def test_imagined_frames_and_rollbacks_of_an_object(runs: Path) -> None:

@@ -148,7 +148,7 @@ def evaluate(
         tasks: tasks of each suite, such as ``0,3,5-7`` or names; all if ``None``.
         episodes: episodes per task; all of the suite's if ``None``.
         filters: axis of the benchmark -> values, such as ``{"dimension": "camera,noise"}``.
-        settings: settings of the benchmark that replace those of the protocol card.
+        settings: settings of the benchmark that replace those of the protocol card and of the policy.
         sample: share of the tasks, above 0 and at most 1.
         sample_seed: random seed of the sample.
         workers: number of workers; chosen if ``None``.
@@ -193,6 +193,7 @@ def evaluate(
     if loaded is None:  # before planning, which may search for episodes for hours
         benchmarks = {str(config.load_suite(name).benchmark) for name in config.elementary(suite)}
         policy_arguments(policy_config, checkpoint, benchmarks)
+    settings = {**policy_config.protocol_settings, **(settings or {})}
     plans = plan_run(suite, protocol, tasks, episodes, selection, settings)
     if planned:
         planned(plans)

@@ -223,6 +223,8 @@ class PolicyConfig(_Config):
         settings: settings of the policy.
         benchmarks: benchmark -> settings that replace those of ``settings`` on it. A policy with this field plays only
             the benchmarks in it, one without plays all.
+        protocol_settings: settings of the benchmark that the policy needs, such as the type of its actions. They
+            replace those of the protocol card, and settings of the run replace them.
         checkpoint: meaning of ``--ckpt`` for this policy, in words; a policy without this field takes no checkpoint.
         gpus: GPUs, or share of one, that a worker with this policy takes.
         python: interpreter in which the policy runs, in a process of its own; it comes before ``environment``.
@@ -234,6 +236,7 @@ class PolicyConfig(_Config):
     policy: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
     settings: dict[str, Any] = Field(default_factory=dict)
     benchmarks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    protocol_settings: dict[str, Any] = Field(default_factory=dict)
     checkpoint: str | None = None
     gpus: float = Field(default=0.0, ge=0.0)
     python: str | None = None
@@ -245,7 +248,7 @@ class PolicyConfig(_Config):
         """True if the policy runs in another interpreter."""
         return self.python is not None or self.environment is not None
 
-    @field_validator("settings", "benchmarks")
+    @field_validator("settings", "benchmarks", "protocol_settings")
     @classmethod
     def _as_in_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Settings as they are after a round trip through run.json, with which they are compared."""

@@ -245,3 +245,9 @@ def test_a_killed_process_loses_nothing(runs: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == ["not the best", "the best"]
     for rate, known in zip(RATES, before, strict=True):
         assert len(known) < 40 and known.items() <= records(RunFolder(name_of(rate))).items()
+
+
+def test_contestants_with_different_actions_do_not_play_the_same_episodes(runs: Path) -> None:
+    contestants = [Contestant("remote_robotwin", "localhost:1"), Contestant("remote_x_vla", "localhost:2")]
+    with pytest.raises(UserError, match=r"for \{'action_type': 'ee'\}: they do not play the same episodes"):
+        race(contestants, suite="robotwin_clean")

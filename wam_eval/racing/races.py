@@ -115,6 +115,7 @@ def race(
     """
     _check(contestants, against, margin)
     selection = TaskSelection(filters=dict(filters or {}), sample=sample, sample_seed=sample_seed)
+    settings = {**_protocol_settings(contestants), **(settings or {})}
     plans = plan_run(suite, protocol, tasks, episodes, selection, settings)
     words = sys.argv if command is None else command
     requests = _requests(contestants, suite, plans, workers, simulators, video, retry_errors, words)
@@ -203,6 +204,18 @@ def _check(contestants: Sequence[Contestant], against: str | None, margin: float
         raise UserError(f"a margin of {margin:g}: give a fraction from 0 to 1, such as 0.05 for 5 points")
     if margin and not against:
         raise UserError("--margin compares with a reference: add a finished run, --against RUN")
+
+
+def _protocol_settings(contestants: Sequence[Contestant]) -> dict[str, Any]:
+    """Settings of the benchmark that the contestants' cards ask for."""
+    cards = [config.load_policy(one.policy) for one in contestants if isinstance(one.policy, str)]
+    for card in cards[1:]:
+        if card.protocol_settings != cards[0].protocol_settings:
+            raise UserError(
+                f"{cards[0].title!r} asks for the settings {cards[0].protocol_settings} of the benchmark and "
+                f"{card.title!r} for {card.protocol_settings}: they do not play the same episodes"
+            )
+    return dict(cards[0].protocol_settings) if cards else {}
 
 
 def _requests(

@@ -143,10 +143,11 @@ def layouts(protocol: str) -> list[str]:
 
 
 def _benchmark(request: ServeRequest) -> tuple[Benchmark, list[str]]:
-    """The benchmark of the suite with the settings of the request, and the elementary suites."""
+    """The benchmark of the suite with the settings of policy and request, and the elementary suites."""
     suites = config.elementary(request.suite)
     benchmark = load_benchmark(str(config.load_suite(suites[0]).benchmark))
-    return benchmark.with_settings(request.settings), suites
+    settings = {**config.load_policy(request.policy).protocol_settings, **request.settings}
+    return benchmark.with_settings(settings), suites
 
 
 def _load(request: ServeRequest, benchmark: Benchmark, suites: list[str]) -> tuple[Policy, str, Service]:
