@@ -39,12 +39,12 @@ from wam_eval.run.plan import make_protocol, plan_run
 MEASURED = {"sapien": "3.0.3", "toppra": "0.6.10", "numpy": "2.4.6"}
 
 DIGESTS = {
-    ("robotwin_clean", "official"): "739e7b38e5a0",
-    ("robotwin_clean", "fastwam"): "b3aebee65514",
-    ("robotwin_clean", "lingbot"): "661d288f9b68",
-    ("robotwin_randomized", "official"): "48c71821fe8e",
-    ("robotwin_randomized", "fastwam"): "98b0e0c3aa86",
-    ("robotwin_randomized", "lingbot"): "b8216befc839",
+    ("robotwin_clean", "official"): "6b373b4832c9",
+    ("robotwin_clean", "fastwam"): "a06f6d0eff28",
+    ("robotwin_clean", "lingbot"): "b265194ebcf7",
+    ("robotwin_randomized", "official"): "8fd92495e6c6",
+    ("robotwin_randomized", "fastwam"): "16c9491c5b86",
+    ("robotwin_randomized", "lingbot"): "8882ef8d447e",
 }
 """Beginnings of the protocols' hashes with the miniature and :data:`MEASURED`; results are compared by these hashes."""
 
@@ -179,6 +179,30 @@ def test_hand_poses_follow_the_joint_targets() -> None:
     np.testing.assert_array_equal(space.rest(actions[5], 2), actions[[5, 5]])
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without code, named by the environment variable."""
+    root = make_empty_checkout(tmp_path / "RoboTwin")
+    monkeypatch.setenv(ROOT, str(root))
+    return root
+
+
+def test_hand_poses_of_the_official_robot_follow_its_own_kinematics(here: RoboTwinInstallation, checkout: Path) -> None:
+    benchmark, suite = robotwin().with_settings({"action_type": "ee"}), config.load_suite("robotwin_clean")
+    assert here.identity.source == "miniature" and checkout.is_dir()
+    found = [
+        benchmark.action_space(make_protocol("robotwin_clean", suite, benchmark, "official", one).settings)
+        for one in (benchmark.detect({}), here)
+    ]
+    official, embedded = (space.hold(np.zeros(14, np.float32), 1)[0] for space in found)
+    np.testing.assert_allclose(embedded, HandPoses().hold(np.zeros(14, np.float32), 1)[0])
+    # The left hand in its home pose, as the official code was seen to state it.
+    np.testing.assert_allclose(official[:3], [-0.2979, -0.3138, 0.9420], atol=1e-4)
+    for arm in (0, 8):
+        apart = np.linalg.norm(official[arm : arm + 3] - embedded[arm : arm + 3])
+        assert 0.005 < apart < 0.02 and abs(np.dot(official[arm + 3 : arm + 7], embedded[arm + 3 : arm + 7])) > 0.999
+
+
 def test_holding_hand_poses_moves_nothing() -> None:
     simulator = RoboTwinSimulator({"cameras": [], "action_type": "ee"})
     first = simulator.load(robotwin_episode("stack_blocks_two"), Request())
@@ -187,14 +211,6 @@ def test_holding_hand_poses_moves_nothing() -> None:
     simulator.close()
     assert observation is not None
     np.testing.assert_allclose(observation.state, first.state, atol=1e-6)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout without code, named by the environment variable."""
-    root = make_empty_checkout(tmp_path / "RoboTwin")
-    monkeypatch.setenv(ROOT, str(root))
-    return root
 
 
 def test_a_checkout_is_detected(checkout: Path) -> None:

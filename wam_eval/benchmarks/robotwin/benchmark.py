@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,6 +30,7 @@ from wam_eval.benchmark import (
     Gripper,
     Installation,
 )
+from wam_eval.benchmarks.robotwin import aloha
 from wam_eval.benchmarks.robotwin.checkout import (
     Checkout,
     InvalidCheckout,
@@ -41,7 +42,7 @@ from wam_eval.benchmarks.robotwin.checkout import (
 from wam_eval.benchmarks.robotwin.foreign import BOARDS, recognise
 from wam_eval.benchmarks.robotwin.foreign import stated as in_words
 from wam_eval.benchmarks.robotwin.miniature import TASK_NAMES, VERSION
-from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, forward
+from wam_eval.benchmarks.robotwin.miniature.arm import SIDES, Side, Vector, forward
 from wam_eval.benchmarks.robotwin.seeds import SeedSearch, SimulatorIdentity, ensure_seeds
 from wam_eval.benchmarks.robotwin.source import CONDITIONS
 from wam_eval.benchmarks.robotwin.standins import FOLDERS, MARKER, read_marker
@@ -165,6 +166,9 @@ class HandPoses(ActionSpace):
     An action has 16 numbers: for the left and then the right arm the position of the last link in metres, its unit
     quaternion w, x, y, z in the world frame, and a gripper from 0 (closed) to 1 (open). The proprioception holds joint
     targets (see :class:`JointTargets`), from which the kinematics of the arms give the present poses.
+
+    Args:
+        robot: name of the robot, :data:`wam_eval.benchmarks.robotwin.aloha.NAME`; the miniature's if empty.
     """
 
     dim = 16
@@ -181,11 +185,14 @@ class HandPoses(ActionSpace):
     MAX_STEP = 0.01
     """Largest change of a coordinate in one random action, m."""
 
+    def __init__(self, robot: str = "") -> None:
+        self._pose = aloha.hand_pose if robot == aloha.NAME else _miniature_pose
+
     def hold(self, state: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """The poses that follow from the joint targets in force."""
         pose = []
         for side, targets in zip(SIDES, np.split(np.asarray(state, np.float64), 2), strict=True):
-            hand = forward(side, targets[:6])[0]
+            hand = self._pose(side, targets[:6])
             pose += [*hand[:3, 3], *_quaternion(hand[:3, :3]), targets[6]]
         return np.repeat(np.array(pose, np.float32)[None], count, axis=0)
 
@@ -202,6 +209,11 @@ class HandPoses(ActionSpace):
             chunk[:, start : start + 3] += self.MAX_STEP * np.cumsum(steps[:, arm, :3], axis=0)
             chunk[:, gripper.index] = steps[:, arm, 3] > 0
         return chunk.astype(np.float32)
+
+
+def _miniature_pose(side: Side, q: ArrayLike) -> Vector:
+    """Pose of the last link of an arm of the miniature's robot (4, 4)."""
+    return forward(side, q)[0]
 
 
 def _quaternion(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -245,8 +257,13 @@ class RoboTwinInstallation(Installation):
         return (_vulkan(self.python) if images else None) or NO_RENDERER
 
     def resolve_protocol(self, protocol: Protocol, suite: SuiteConfig) -> Protocol:
-        """The protocol with a shader that this machine can render, and the expert that verified the seeds."""
+        """The protocol with a shader that this machine can render, and the expert that verified the seeds.
+
+        Hand poses also need the robot, whose kinematics give the present ones.
+        """
         settings = dict(protocol.settings)
+        if settings["action_type"] == "ee" and self.identity.source == "official" and self.assets.kind != STANDINS:
+            settings["robot"] = aloha.NAME
         if self.identity.source != "official" or not self.renderer().gpu:
             settings.update(shader="default", samples=1, denoiser="none")
         search = self.search(str(suite.axes["condition"]), settings["start_seed"])
@@ -331,7 +348,7 @@ class RoboTwin(Benchmark):
 
     def action_space(self, settings: Mapping[str, Any]) -> ActionSpace:
         """See :meth:`Benchmark.action_space`."""
-        return HandPoses() if settings["action_type"] == "ee" else JointTargets()
+        return HandPoses(settings.get("robot", "")) if settings["action_type"] == "ee" else JointTargets()
 
     def cameras(self, settings: Mapping[str, Any]) -> tuple[Camera, ...]:
         """See :meth:`Benchmark.cameras`."""
