@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.builders.robotwin import random_walk, robotwin_episode
+from wam_eval.benchmarks.robotwin.benchmark import HandPoses
 from wam_eval.benchmarks.robotwin.simulator import RoboTwinSimulator
 from wam_eval.benchmarks.robotwin.source import EXPERT_ATTRIBUTES
 from wam_eval.observation import Request
@@ -117,6 +118,28 @@ def solved(simulator: RoboTwinSimulator) -> dict[str, Any]:
     return {"success": progress.success, "steps": progress.steps, "state": simulator.fingerprint()["state"]}
 
 
+def hand_poses(simulator: RoboTwinSimulator) -> dict[str, Any]:
+    """Actions of the type ``ee``: the measured pose, a pose out of reach, holding still, and the expert's plan."""
+    simulator._action_type, simulator.action_dim = "ee", 16
+    episode = robotwin_episode("stack_blocks_two", step_limit=800)
+    observation = simulator.load(episode, Request(privileged=True))
+    env, still = simulator._env, HandPoses().hold(observation.state, 1)
+    far = still.copy()
+    far[0, 0], far[0, 7] = 2.0, 0.5
+    found: dict[str, Any] = {"measured": float(np.abs(np.subtract(env.get_arm_pose("left")[:3], still[0, :3])).max())}
+    found["turned"] = float(abs(np.dot(env.get_arm_pose("left")[3:], still[0, 3:7])))
+    progress, after = simulator.step(far, NOTHING)
+    assert after is not None and observation.privileged is not None and observation.privileged.plan is not None
+    found["far"] = [progress.steps, env.take_action_cnt, *np.abs(after.state - observation.state)[[0, 6]].tolist()]
+    _, after = simulator.step(still, NOTHING)
+    assert after is not None
+    found["held"] = float(np.abs(after.state - observation.state).max())
+    simulator.load(episode, NOTHING)
+    progress, _ = simulator.step(observation.privileged.plan, None)
+    simulator._action_type, simulator.action_dim = "qpos", 14
+    return {**found, "success": progress.success, "steps": progress.steps}
+
+
 def main(root: str) -> None:
     """All checks in one process, so that earlier episodes could influence later ones."""
     answers = os.fdopen(os.dup(1), "w")
@@ -138,6 +161,7 @@ def main(root: str) -> None:
         "wording": wording(simulator),
         "restored": restored(simulator),
         "solved": solved(simulator),
+        "hand_poses": hand_poses(simulator),
         "verdict": simulator.try_seed("stack_blocks_two", "clean", 100000),
     }
     print(json.dumps(found), file=answers, flush=True)

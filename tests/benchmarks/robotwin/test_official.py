@@ -110,6 +110,15 @@ def test_the_experts_plan_solves_the_task(root: Path) -> None:
     assert results(root)["solved"]["success"] and results(root)["solved"]["steps"] < 800
 
 
+def test_hands_move_to_poses_without_curobo(root: Path) -> None:
+    found = results(root)["hand_poses"]
+    assert found["measured"] < 3e-3 and found["turned"] > 0.9999, "measured poses are in the frame of actions"
+    steps, counted, moved, gripped = found["far"]
+    assert steps == counted == 1 and moved == 0 and abs(gripped - 0.5) < 1e-6, "a pose out of reach is a step"
+    assert found["held"] < 5e-3
+    assert found["success"] and found["steps"] < 800
+
+
 def test_a_seed_is_verified(root: Path) -> None:
     verdict = results(root)["verdict"]
     assert verdict["accepted"] and verdict["seen"] and verdict["unseen"]
