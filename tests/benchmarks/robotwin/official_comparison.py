@@ -2,7 +2,7 @@
 
 An episode is set up in both with the same seed. The plan of the embedded expert is played in the embedded scene; again
 and again the state is copied to the official scene, contacts included, and both success rules are asked. This compares
-the rules alone. The plan is then also played by the official code, whose physics differ: convex meshes, other friction.
+the rules alone. A plan can also be played by the official code, whose physics differ: convex meshes, other friction.
 """
 
 from __future__ import annotations
@@ -33,29 +33,28 @@ _SURROUNDINGS = ("ground", "wall", "table")
 
 @dataclass
 class Comparison:
-    """What was found for a task in a condition.
+    """What was found for the layout and the rules of a task in a condition.
 
     Attributes:
         seed: first seed that the embedded expert solves; -1 if it solves none.
-        unstable: seeds whose scene comes to rest in one of the two only.
+        stable: True if the official scene comes to rest with this seed.
         moved: name, distance (m) and angle (degrees) between both poses of each object after the set-up.
+        success: True if the plan succeeds as actions in the embedded scene.
         asked, reached: number of states along the plan, and of those in which the embedded rule says success.
         disagreements: states along the plan in which the rules disagree, in words.
         near_asked, near_reached, near_disagreements: likewise, for random states around the last one.
-        ours, theirs: success and number of actions when the plan is played by each.
     """
 
     seed: int = -1
-    unstable: list[int] = field(default_factory=list)
+    stable: bool = False
     moved: list[tuple[str, float, float]] = field(default_factory=list)
+    success: bool = False
     asked: int = 0
     reached: int = 0
     disagreements: list[str] = field(default_factory=list)
     near_asked: int = 0
     near_reached: int = 0
     near_disagreements: list[str] = field(default_factory=list)
-    ours: tuple[bool, int] = (False, 0)
-    theirs: tuple[bool, int] = (False, 0)
 
 
 class Pair:
@@ -68,20 +67,26 @@ class Pair:
         self._unstable = (miniature.unstable, official.unstable)
         self._set_expert_attributes: Callable[[], None] = lambda: official.set_expert_attributes(self.theirs, task)
 
-    def set_up(self, seed: int) -> tuple[bool, bool]:
-        """Set both up. Returns for each whether its scene comes to rest."""
-        stable = []
-        for env, arguments, unstable in zip((self.ours, self.theirs), self._arguments, self._unstable, strict=True):
-            random.seed(seed)
-            np.random.seed(seed)
-            try:
-                env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **arguments)
-                stable.append(True)
-            except unstable:
-                stable.append(False)
-        if all(stable):
+    def set_up_ours(self, seed: int) -> bool:
+        """Set the embedded environment up. Returns whether its scene comes to rest."""
+        return self._set_up(0, seed)
+
+    def set_up_theirs(self, seed: int) -> bool:
+        """Set the official environment up. Returns whether its scene comes to rest."""
+        stable = self._set_up(1, seed)
+        if stable:
             self._set_expert_attributes()
-        return stable[0], stable[1]
+        return stable
+
+    def _set_up(self, which: int, seed: int) -> bool:
+        env = (self.ours, self.theirs)[which]
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **self._arguments[which])
+        except self._unstable[which]:
+            return False
+        return True
 
     def objects(self) -> list[tuple[Any, Any]]:
         """Both entities of each rigid object, matched by their names, in the order of their creation."""
@@ -111,47 +116,49 @@ class Pair:
         self.theirs.robot.right_gripper_val = self.ours.robot.right_gripper_val
         self.theirs.scene.get_contacts = self.ours.scene.get_contacts
 
-    def close(self) -> None:
-        self.ours.close_env()
-        self.theirs.close_env()
-
 
 def compare(pair: Pair) -> Comparison:
-    """Compare a task with the first seed that the embedded expert solves."""
+    """Compare layout and rules of a task, with the first seed that the embedded expert solves."""
     found = Comparison()
-    plan = _solved(pair, found)
-    if plan is None:
+    solved = _solved(pair)
+    if solved is None:
         return found
+    found.seed, plan = solved
+    pair.set_up_ours(found.seed)
+    found.stable = pair.set_up_theirs(found.seed)
     for first, second in pair.objects():
         found.moved.append((first.name, *_apart(first.pose, second.pose)))
     for first, second in pair.articulations()[1:]:
         found.moved.append((first.name, *_apart(first.root_pose, second.root_pose)))
     _compare_along(pair, plan, found)
     _compare_near(pair, found)
-    pair.close()
-    pair.set_up(found.seed)
-    for action in plan:
-        pair.theirs.take_action(action)
-    found.theirs = (bool(pair.theirs.eval_success), int(pair.theirs.take_action_cnt))
-    pair.close()
+    pair.theirs.close_env()
     return found
 
 
-def _solved(pair: Pair, found: Comparison) -> Any:
-    """The expert's actions for the first seed that it solves; both are then set up anew with this seed."""
+def replay(pair: Pair) -> list[bool]:
+    """Play the plan of the embedded expert in both. Returns for each whether it succeeds; empty if there is no plan."""
+    solved = _solved(pair)
+    if solved is None:
+        return []
+    seed, plan = solved
+    succeeded = []
+    for env, set_up in ((pair.ours, pair.set_up_ours), (pair.theirs, pair.set_up_theirs)):
+        if set_up(seed):
+            for action in plan:
+                env.take_action(action)
+        succeeded.append(bool(env.eval_success))
+    pair.theirs.close_env()
+    return succeeded
+
+
+def _solved(pair: Pair) -> tuple[int, Any] | None:
+    """The first seed that the embedded expert solves, and its actions; ``None`` if it solves none."""
     for seed in range(FIRST_SEED, FIRST_SEED + SEEDS):
-        stable = pair.set_up(seed)
-        if stable[0] != stable[1]:
-            found.unstable.append(seed)
-        if all(stable):
+        if pair.set_up_ours(seed):
             pair.ours.play_once()
             if pair.ours.plan_success and pair.ours.check_success():
-                plan = pair.ours.expert_actions
-                pair.close()
-                pair.set_up(seed)
-                found.seed = seed
-                return plan
-        pair.close()
+                return seed, pair.ours.expert_actions
     return None
 
 
@@ -176,7 +183,7 @@ def _compare_along(pair: Pair, plan: Any, found: Comparison) -> None:
     for action in plan:
         pair.ours.take_action(action)
     del pair.ours.check_success
-    found.ours = (bool(pair.ours.eval_success), int(pair.ours.take_action_cnt))
+    found.success = bool(pair.ours.eval_success)
 
 
 def _compare_near(pair: Pair, found: Comparison) -> None:
@@ -223,14 +230,16 @@ def _apart(first: sapien.Pose, second: sapien.Pose) -> tuple[float, float]:
 
 
 def main(root: str) -> None:
-    """Answer requests ``[task, condition]``, one a line, by a line with a :class:`Comparison` each."""
+    """Answer requests ``["compare" or "replay", task, condition]``, one a line, by a line each."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     official = OfficialSource({"root": root, "shader": "default", "samples": 1, "denoiser": "none"})
     miniature = MiniatureSource({"cameras": []})
     for line in sys.stdin:
-        comparison = compare(Pair(miniature, official, *json.loads(line)))
-        print(json.dumps(asdict(comparison)), file=answers, flush=True)
+        what, task, condition = json.loads(line)
+        pair = Pair(miniature, official, task, condition)
+        answer = asdict(compare(pair)) if what == "compare" else replay(pair)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
