@@ -190,7 +190,9 @@ def _compare_near(pair: Pair, found: Comparison) -> None:
     """Ask both rules in random states around the last one, with the contacts of the last one."""
     draws = np.random.default_rng(0)
     bodies = [(ours, ours.pose) for ours, _ in pair.objects()]
-    jointed = [(ours, ours.root_pose, ours.qpos, ours.get_qlimits()) for ours, _ in pair.articulations()]
+    jointed = [
+        (ours, ours.root_pose, ours.qpos, ours.get_qlimits().clip(-np.pi, np.pi)) for ours, _ in pair.articulations()
+    ]
     commands = (pair.ours.robot.left_gripper_val, pair.ours.robot.right_gripper_val)
     for number in range(NEAR):
         width = WIDTHS[number % len(WIDTHS)]

@@ -3,7 +3,7 @@
 Its own code plays the episodes. Corrected here are only: the working directory and module paths; packages that are
 imported and not used; random state that is not seeded; default arguments that change from episode to episode; object
 lists in the order of the file system; attributes that only the expert sets; images that are not requested; a teardown
-that hangs.
+that hangs; a function of transforms3d that fails with numpy 2.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class OfficialSource(TaskSource):
         os.chdir(checkout.root)
         sys.path[:0] = [str(checkout.root), str(checkout.root / "description" / "utils")]
         self._stubs = install_stubs()
+        _repair_transforms3d()
         atexit.register(os._exit, 0)  # as in the official script, because SAPIEN's teardown may deadlock
         self._configs = checkout.root / checkout.configs
         self._arguments = {c: self._make_arguments(c) for c in CONDITIONS}
@@ -180,6 +181,14 @@ class OfficialSource(TaskSource):
                 setattr(self, f"{side}_mplib_planner", planner)
 
         robot.Robot.set_planner = set_planner
+
+
+def _repair_transforms3d() -> None:
+    """Let ``mat2euler`` accept float32, as move_can_pot's rule passes it; transforms3d 0.4.2 fails with numpy 2."""
+    from transforms3d import euler
+
+    original = euler.mat2euler
+    euler.mat2euler = lambda matrix, axes="sxyz": original(np.asarray(matrix, np.float64), axes)
 
 
 def _read(path: Path) -> Any:
