@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.builders.miniature import set_up
 from tests.builders.robotwin import random_walk, robotwin_episode
+from tests.policies.openpi_server import Server, array, reply
 from wam_eval.benchmarks.robotwin.benchmark import HandPoses
 from wam_eval.benchmarks.robotwin.miniature.arm import SIDES
 from wam_eval.benchmarks.robotwin.miniature.motion import EXPERT_LIMITS, RATE, SHORTEST, planned
@@ -18,6 +20,7 @@ from wam_eval.benchmarks.robotwin.simulator import RoboTwinSimulator, hand_poses
 from wam_eval.episode import Episode
 from wam_eval.observation import ActionChunk, Observation, Request
 from wam_eval.policies.expert import Expert
+from wam_eval.policies.remote import Remote
 from wam_eval.policies.simple import Hold
 from wam_eval.policy import Policy
 
@@ -63,6 +66,28 @@ def test_a_policy_that_holds_still_holds_its_hands(simulator: RoboTwinSimulator)
     success, last = play(Hold.create(execute=4), simulator, episode)
     assert not success and last.step == 12
     np.testing.assert_allclose(last.state, first.state, atol=2e-3)
+
+
+def test_a_policy_server_moves_the_hands(simulator: RoboTwinSimulator) -> None:
+    """It gets the present poses, with two columns of a matrix for a rotation, and raises the left hand by 4 cm."""
+
+    def raised(request: dict[Any, Any]) -> bytes:
+        poses = np.frombuffer(request["observation/state"][b"data"], "<f4").copy()
+        poses[2] += 0.04
+        return reply(array([poses]))
+
+    server = Server([raised])
+    settings = {"cameras": {}, "action_dim": 16, "state_pose": True, "rotations": "columns"}
+    keys = {"state_key": "observation/state", "prompt_key": "prompt"}
+    policy = Remote.create(checkpoint=server.address, execute=1, timeout=5.0, **settings, **keys)
+    episode = robotwin_episode("stack_blocks_two", step_limit=2)
+    before = HandPoses().hold(simulator.load(episode, Request()).state, 1)[0]
+    _, last = play(policy, simulator, episode)
+    policy.close()
+    server.close()
+    after = HandPoses().hold(last.state, 1)[0]
+    before[2] += 0.08
+    np.testing.assert_allclose(after, before, atol=4e-3)
 
 
 def test_plans_are_converted_with_the_kinematics_of_the_robot() -> None:
