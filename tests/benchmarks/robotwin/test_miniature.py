@@ -239,6 +239,10 @@ def test_the_expert_solves_at_least_half_of_the_seeds(name: str, condition: str)
     assert sum(accepted(name, condition, seed) for seed in range(4300000, 4300010)) >= 5
 
 
+def test_a_tall_block_is_grasped_so_that_it_can_be_raised() -> None:
+    assert accepted("handover_block", "clean", 100001)
+
+
 STATES = """
 import numpy as np
 from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource

@@ -20,6 +20,7 @@ from wam_eval.benchmarks.robotwin.miniature.poses import (
     heading,
     matrix,
     position,
+    raised,
     side_of,
     symmetric,
     upright_at,
@@ -287,7 +288,10 @@ class HandoverBlock(MiniatureTask):
         meeting = np.array([*HANDOVER_SPOT, HANDOVER_HEIGHT + self.table_z_bias])
         there = matrix(self.block.get_pose())
         for grasp in self._beside(expert, giver, there, self.GRIP):
-            if not expert.can_grasp(giver, grasp, 0.07):
+            try:
+                reached = expert.straight(giver, grasp, expert.solve(giver, behind(grasp, 0.07)))[-1]
+                expert.straight(giver, raised(grasp, 0.03), reached)
+            except NoPlan:
                 continue
             held = np.linalg.inv(there) @ grasp
             turn = _direction(grasp) - _direction(there)
