@@ -21,12 +21,14 @@ from wam_eval.benchmarks.robotwin import RoboTwin
 from wam_eval.benchmarks.robotwin import benchmark as module
 from wam_eval.benchmarks.robotwin.benchmark import (
     ARCHIVES,
+    CPU_EXPERT,
     ROOT,
     HandPoses,
     JointTargets,
     RoboTwinInstallation,
     detect_checkout,
 )
+from wam_eval.benchmarks.robotwin.miniature import VERSION
 from wam_eval.benchmarks.robotwin.miniature.arm import inverse
 from wam_eval.benchmarks.robotwin.official import OfficialSource
 from wam_eval.benchmarks.robotwin.seeds import VerifiedSeed
@@ -190,11 +192,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_hand_poses_of_the_official_robot_follow_its_own_kinematics(here: RoboTwinInstallation, checkout: Path) -> None:
     benchmark, suite = robotwin().with_settings({"action_type": "ee"}), config.load_suite("robotwin_clean")
     assert here.identity.source == "miniature" and checkout.is_dir()
-    found = [
-        benchmark.action_space(make_protocol("robotwin_clean", suite, benchmark, "official", one).settings)
-        for one in (benchmark.detect({}), here)
+    protocols = [
+        make_protocol("robotwin_clean", suite, benchmark, "official", one) for one in (benchmark.detect({}), here)
     ]
-    official, embedded = (space.hold(np.zeros(14, np.float32), 1)[0] for space in found)
+    actions = [protocol.rules["action"] for protocol in protocols]
+    assert all(action.startswith("poses of the last links in the world (m, quaternion") for action in actions)
+    assert actions[0].endswith(f"planner: {CPU_EXPERT}") and actions[1].endswith(f"planner: miniature {VERSION}")
+    official, embedded = (
+        benchmark.action_space(protocol.settings).hold(np.zeros(14, np.float32), 1)[0] for protocol in protocols
+    )
     np.testing.assert_allclose(embedded, HandPoses().hold(np.zeros(14, np.float32), 1)[0])
     # The left hand in its home pose, as the official code was seen to state it.
     np.testing.assert_allclose(official[:3], [-0.2979, -0.3138, 0.9420], atol=1e-4)
@@ -219,7 +225,8 @@ def test_a_checkout_is_detected(checkout: Path) -> None:
     assert found.tasks == ("click_bell", "open_laptop")
     assert found.assets.kind == "partial" and "code is that of no known commit" in found.assets.detail
     assert found.versions["robotwin"].startswith("unknown-") and found.versions["mplib"] == "none"
-    assert "CUDA_VISIBLE_DEVICES" in found.search("clean", 0).spec.environment, "curobo plans on a GPU"
+    for spec in (found.search("clean", 0).spec, found.spec({"cameras": []}, images=False)):
+        assert spec.environment["CUDA_VISIBLE_DEVICES"], "curobo plans on a GPU"
     digest = found.assets.digest
     (checkout / "assets/objects/001_bottle/model_data0.json").write_text("{    }")
     assert robotwin().detect({}).assets.digest != digest

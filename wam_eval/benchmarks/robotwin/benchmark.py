@@ -250,7 +250,8 @@ class RoboTwinInstallation(Installation):
     def spec(self, settings: Mapping[str, Any], *, images: bool = True) -> SimulatorSpec:
         """See :meth:`Installation.spec`. Without a Vulkan device, policies that request no images can still play."""
         images = images and _vulkan(self.python) is not None
-        return super().spec({**settings, "cameras": settings["cameras"] if images else []}, images=images)
+        spec = super().spec({**settings, "cameras": settings["cameras"] if images else []}, images=images)
+        return replace(spec, environment={**self._planner_environment(), **spec.environment})
 
     def renderer(self, *, images: bool = True) -> Renderer:
         """The Vulkan device; no error is raised if there is none, see :meth:`spec`."""
@@ -261,14 +262,19 @@ class RoboTwinInstallation(Installation):
 
         Hand poses also need the robot, whose kinematics give the present ones.
         """
-        settings = dict(protocol.settings)
-        if settings["action_type"] == "ee" and self.identity.source == "official" and self.assets.kind != STANDINS:
-            settings["robot"] = aloha.NAME
+        settings, rules = dict(protocol.settings), dict(protocol.rules)
+        if settings["action_type"] == "ee":
+            rules["action"] = (
+                "poses of the last links in the world (m, quaternion w, x, y, z) and grippers (0 closed, 1 open), left "
+                f"then right; planner: {self.expert}"
+            )
+            if self.identity.source == "official" and self.assets.kind != STANDINS:
+                settings["robot"] = aloha.NAME
         if self.identity.source != "official" or not self.renderer().gpu:
             settings.update(shader="default", samples=1, denoiser="none")
         search = self.search(str(suite.axes["condition"]), settings["start_seed"])
         settings["expert"] = search.manifest().verified_by
-        return protocol.model_copy(update={"settings": settings})
+        return protocol.model_copy(update={"settings": settings, "rules": rules})
 
     def filter_tasks(self, tasks: list[int], suite: SuiteConfig, named: bool) -> list[int]:
         """See :meth:`Installation.filter_tasks`."""
@@ -297,20 +303,22 @@ class RoboTwinInstallation(Installation):
 
     def search(self, condition: str, start_seed: int) -> SeedSearch:
         """The search for the seeds of a condition on this machine."""
-        environment: dict[str, str] = {}
-        if self.identity.source == "official":
-            # Simulators see no CUDA device by default, but curobo plans on one.
-            devices = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(16))))
-            environment = {"CUDA_VISIBLE_DEVICES": devices, **self.renderer().environment}
+        rendering = self.renderer().environment if self.identity.source == "official" else {}
         spec = SimulatorSpec(
             simulator=self.simulator,
             settings={"action_type": "qpos", "cameras": [], **self.settings},
             python=self.python,
-            environment=environment,
+            environment={**self._planner_environment(), **rendering},
             packages={name: self.versions[name] for name in self.packages},
             deadlines=self.deadlines,
         )
         return SeedSearch(spec, self.identity, self.expert, condition, start_seed)
+
+    def _planner_environment(self) -> dict[str, str]:
+        """Show the GPUs, which simulators do not see by default, to curobo. The official code starts it in any scene."""
+        if self.identity.source != "official":
+            return {}
+        return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(16))))}
 
 
 class RoboTwin(Benchmark):
