@@ -315,10 +315,10 @@ class RoboTwinInstallation(Installation):
         return SeedSearch(spec, self.identity, self.expert, condition, start_seed)
 
     def _planner_environment(self) -> dict[str, str]:
-        """Show the GPUs, which simulators do not see by default, to curobo. The official code starts it in any scene."""
+        """Show the GPUs to curobo, which the official code starts in every scene. Simulators see none by default."""
         if self.identity.source != "official":
             return {}
-        return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(16))))}
+        return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(16)))}
 
 
 class RoboTwin(Benchmark):
