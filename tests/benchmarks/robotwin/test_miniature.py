@@ -272,6 +272,19 @@ def test_states_do_not_depend_on_the_process(name: str, condition: str) -> None:
     assert state_digest(env) != here[0]
 
 
+def test_wrist_cameras_are_mounted_like_aloha_agilexs() -> None:
+    env = set_up("stack_blocks_two")
+    for side in SIDES:
+        mount = env.robot.hand_pose(side).inv() * env.cameras.pose(f"{side}_camera")
+        np.testing.assert_allclose(mount.p, [0.07, 0.032, 0.065], atol=1e-5)
+        ahead = mount.to_transformation_matrix()[:3, 0]
+        np.testing.assert_allclose(ahead, [np.cos(0.4), 0.0, -np.sin(0.4)], atol=1e-5)
+        geometry = env.cameras.geometry(f"{side}_camera")
+        tip = np.append((env.robot.hand_pose(side) * sapien.Pose([0.1556, 0.0, 0.0])).p, 1.0)
+        u, v, depth = geometry["intrinsic_cv"] @ geometry["extrinsic_cv"] @ tip
+        assert 160 < u / depth < 320 and 180 < v / depth < 240, "a fingertip of the official robot is seen at the edge"
+
+
 @pytest.mark.slow
 def test_rendering_does_not_change_the_state() -> None:
     try:
