@@ -1,7 +1,7 @@
 """RoboTwin's embedded tasks: rates of seeds that the expert solves and of plans that succeed as actions, and CPU times.
 
 python -m perf.robotwin_tasks [TASK ...] [--seeds 20] [--start 100000] [--conditions clean,randomized] [--verbose]
-                              [--replays N] [--csv FILE]
+                              [--replays N] [--action-type ee] [--csv FILE]
 python -m perf.robotwin_tasks --table --csv FILE
 """
 
@@ -14,10 +14,16 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource
+from wam_eval.benchmarks.robotwin.simulator import hand_poses
+from wam_eval.benchmarks.robotwin.source import ACTION_DIMS
+
+ActionType = Literal["qpos", "ee"]
+"""Type of the actions of a replay; see :data:`wam_eval.benchmarks.robotwin.source.ACTION_DIMS`."""
 
 
 @dataclass
@@ -82,7 +88,14 @@ def table(file: Path) -> str:
 
 
 def try_seed(
-    source: MiniatureSource, task: str, condition: str, seed: int, tally: Tally, replays: int | None, verbose: bool
+    source: MiniatureSource,
+    task: str,
+    condition: str,
+    seed: int,
+    tally: Tally,
+    replays: int | None,
+    action_type: ActionType,
+    verbose: bool,
 ) -> None:
     """Let the expert play a seed, and play its plan as actions if it succeeds and fewer plans were replayed so far."""
     env = source.task(task)
@@ -114,9 +127,11 @@ def try_seed(
         return
     tally.replays += 1
     env.setup_demo(now_ep_num=0, seed=seed, is_test=True, **arguments)
+    if action_type == "ee":
+        plan = hand_poses(env.robot.left_entity, plan)
     start = time.process_time()
     for action in plan:
-        env.take_action(action)
+        env.take_action(action, action_type)
     tally.replay.append(time.process_time() - start)
     tally.replayed += env.eval_success
     if verbose and not env.eval_success:
@@ -135,6 +150,7 @@ def main() -> None:
     parser.add_argument("--conditions", default="clean,randomized", help="default: clean,randomized")
     parser.add_argument("--verbose", action="store_true", help="print a line for every seed that fails")
     parser.add_argument("--replays", type=int, help="plans to replay per task and condition (default: all)")
+    parser.add_argument("--action-type", default="qpos", choices=list(ACTION_DIMS), help="of replays (default: qpos)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append a row per task and condition to this file")
     parser.add_argument("--table", action="store_true", help="measure nothing: print the CSV file as a Markdown table")
     arguments = parser.parse_args()
@@ -148,7 +164,8 @@ def main() -> None:
         for condition in arguments.conditions.split(","):
             tally = Tally()
             for seed in range(arguments.start, arguments.start + arguments.seeds):
-                try_seed(source, task, condition, seed, tally, arguments.replays, arguments.verbose)
+                action_type = arguments.action_type
+                try_seed(source, task, condition, seed, tally, arguments.replays, action_type, arguments.verbose)
             print(f"{task:28s} {condition:10s} {tally.line(arguments.seeds)}", flush=True)
             if arguments.csv:
                 append_row(arguments.csv, task, condition, arguments.seeds, tally)
