@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import sapien
 
+from wam_eval.benchmarks.robotwin.miniature.shapes import FRICTION
 from wam_eval.benchmarks.robotwin.miniature.source import MiniatureSource
 from wam_eval.benchmarks.robotwin.official import OfficialSource
 
@@ -38,7 +39,7 @@ class Comparison:
     Attributes:
         seed: first seed that the embedded expert solves; -1 if it solves none.
         stable: True if the official scene comes to rest with this seed.
-        moved: name, distance (m) and angle (degrees) between both poses of each object after the set-up.
+        moved: name, distance (m) and angle (degrees) between both poses of each object or link after the set-up.
         success: True if the plan succeeds as actions in the embedded scene.
         asked, reached: number of states along the plan, and of those in which the embedded rule says success.
         disagreements: states along the plan in which the rules disagree, in words.
@@ -129,27 +130,43 @@ def compare(pair: Pair) -> Comparison:
     for first, second in pair.objects():
         found.moved.append((first.name, *_apart(first.pose, second.pose)))
     for first, second in pair.articulations()[1:]:
-        found.moved.append((first.name, *_apart(first.root_pose, second.root_pose)))
+        for link in first.links:
+            other = second.find_link_by_name(link.name)
+            found.moved.append((f"{first.name}/{link.name}", *_apart(link.entity_pose, other.entity_pose)))
     _compare_along(pair, plan, found)
     _compare_near(pair, found)
     pair.theirs.close_env()
     return found
 
 
-def replay(pair: Pair) -> list[bool]:
-    """Play the plan of the embedded expert in both. Returns for each whether it succeeds; empty if there is no plan."""
+def replay(pair: Pair, our_friction: bool) -> bool | None:
+    """Play the plan of the embedded expert by the official code.
+
+    Args:
+        our_friction: True to give models and robot the friction of the embedded scene. The official code leaves them
+            SAPIEN's default: 0.3, and a restitution of 0.1.
+
+    Returns:
+        Whether it succeeds; ``None`` if there is no plan.
+    """
     solved = _solved(pair)
     if solved is None:
-        return []
+        return None
     seed, plan = solved
-    succeeded = []
-    for env, set_up in ((pair.ours, pair.set_up_ours), (pair.theirs, pair.set_up_theirs)):
-        if set_up(seed):
-            for action in plan:
-                env.take_action(action)
-        succeeded.append(bool(env.eval_success))
+    default = sapien.physx.get_default_material()
+    values = (default.static_friction, default.dynamic_friction, default.restitution)
+    if our_friction:
+        sapien.physx.set_default_material(FRICTION, FRICTION, 0.0)
+    try:
+        if not pair.set_up_theirs(seed):
+            return False
+    finally:
+        sapien.physx.set_default_material(*values)
+    for action in plan:
+        pair.theirs.take_action(action)
+    success = bool(pair.theirs.eval_success)
     pair.theirs.close_env()
-    return succeeded
+    return success
 
 
 def _solved(pair: Pair) -> tuple[int, Any] | None:
@@ -232,7 +249,10 @@ def _apart(first: sapien.Pose, second: sapien.Pose) -> tuple[float, float]:
 
 
 def main(root: str) -> None:
-    """Answer requests ``["compare" or "replay", task, condition]``, one a line, by a line each."""
+    """Answer requests ``[what, task, condition]``, one a line, by a line each; see :func:`compare` and :func:`replay`.
+
+    The first word is ``compare``, ``replay``, or ``replay with our friction``.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     official = OfficialSource({"root": root, "shader": "default", "samples": 1, "denoiser": "none"})
@@ -240,7 +260,7 @@ def main(root: str) -> None:
     for line in sys.stdin:
         what, task, condition = json.loads(line)
         pair = Pair(miniature, official, task, condition)
-        answer = asdict(compare(pair)) if what == "compare" else replay(pair)
+        answer = asdict(compare(pair)) if what == "compare" else replay(pair, our_friction=what != "replay")
         print(json.dumps(answer), file=answers, flush=True)
 
 

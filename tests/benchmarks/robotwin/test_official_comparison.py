@@ -26,8 +26,11 @@ from wam_eval.hosting.vulkan import choose_device
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CODE, reason=HOW_TO_GET_IT)]
 
-LARGEST_DISTANCE, LARGEST_ANGLE = 0.005, 3.0
+LARGEST_DISTANCE, LARGEST_ANGLE = 0.002, 1.0
 """Largest distance (m) and angle (degrees) between the poses at which an object comes to rest."""
+
+BALLS, BALL_DISTANCE = "garbage", 0.05
+"""Name of balls that fall into a bin, where small differences grow with each impact, and their largest distance (m)."""
 
 Ask = Callable[[str, str, str], Any]
 
@@ -64,8 +67,10 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_layouts_and_rules_are_the_official_ones(ask: Ask, task: str, condition: str) -> None:
     found = ask("compare", task, condition)
     assert found["seed"] >= 0, "the expert solves no seed"
-    far = [moved for moved in found["moved"] if moved[1] > LARGEST_DISTANCE or moved[2] > LARGEST_ANGLE]
-    assert found["stable"] and not far
+    balls = [moved for moved in found["moved"] if moved[0] == BALLS]
+    others = [moved for moved in found["moved"] if moved[0] != BALLS]
+    assert found["stable"] and others and all(distance < BALL_DISTANCE for _, distance, _ in balls)
+    assert all(distance < LARGEST_DISTANCE and angle < LARGEST_ANGLE for _, distance, angle in others)
     assert not found["disagreements"] and not found["near_disagreements"]
     assert found["success"] and found["reached"] == 1 and found["asked"] > 10
     assert 0 < found["near_reached"] < found["near_asked"]
