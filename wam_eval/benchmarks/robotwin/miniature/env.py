@@ -45,7 +45,7 @@ DOWNWARD_GRASPS = ((0.5, 0.5, 0.5, 0.5), (_H, _H, 0.0, 0.0), (0.0, 0.0, _H, _H),
 """Orientations of the contact points of boxes."""
 
 SMALLEST_QUATERNION = 1e-6
-"""Length below which a quaternion gives no rotation."""
+"""Length up to which a quaternion is read as no rotation, as by the official code."""
 
 IDLE_STEPS = 50
 """Duration of an action that does not move an arm, in physics steps."""
@@ -227,12 +227,13 @@ class MiniatureTask(ABC):
         self._follow(motions, grips)
 
     def _motion_to_pose(self, side: Side, pose: NDArray[np.float64]) -> tuple[Path, Path] | None:
-        """The motion of a hand to a pose; ``None`` if it cannot be reached, or is no pose."""
-        norm = float(np.linalg.norm(pose[3:]))
-        if not np.isfinite(pose).all() or norm < SMALLEST_QUATERNION:
+        """The motion of a hand to a pose; ``None`` if it cannot be reached, or is not finite."""
+        if not np.isfinite(pose).all():
             return None
+        norm = float(np.linalg.norm(pose[3:]))
+        turn = pose[3:] / norm if norm > SMALLEST_QUATERNION else (1.0, 0.0, 0.0, 0.0)
         start = self.robot.arm_positions(side)
-        target = sapien.Pose(pose[:3], pose[3:] / norm).to_transformation_matrix().astype(np.float64)
+        target = sapien.Pose(pose[:3], turn).to_transformation_matrix().astype(np.float64)
         goal = arm.inverse(side, target, start)
         return None if goal is None else planned(start, goal)
 
