@@ -34,7 +34,7 @@ _SURROUNDINGS = ("ground", "wall", "table")
 
 @dataclass
 class Comparison:
-    """What was found for the layout and the rules of a task in a condition.
+    """Findings about the layout and the rules of a task in a condition.
 
     Attributes:
         seed: first seed that the embedded expert solves; -1 if it solves none.
