@@ -1,6 +1,6 @@
-"""RoboTwin: time of verified seeds, of a reset, of images after every action and after every 24th, and memory.
+"""RoboTwin: time of verified seeds, of a reset, of images after every action and after every 24th.
 
-    python -m perf.robotwin [--tasks 5,29,45] [--episodes 2] [--loads 40]
+    python -m perf.robotwin [--tasks 5,29,45] [--episodes 2]
 
 The same episodes are played twice with the expert's actions and the head, left and right cameras.
 """
@@ -19,13 +19,10 @@ from wam_eval.episode import Episode
 from wam_eval.hosting.process import SimulatorProcess
 from wam_eval.observation import Request
 from wam_eval.run.plan import plan_run
-from wam_eval.run.sizing import resident_memory
 
 REQUEST = Request(("head_camera", "left_camera", "right_camera"))
 CHUNK = 24
 """Actions of a chunk, after which images are requested."""
-EVERY = 10
-"""Number of resets from one line about memory to the next."""
 
 
 def play(simulator: SimulatorProcess, episode: Episode, chunk: int) -> tuple[float, float]:
@@ -56,7 +53,6 @@ def main() -> None:
     )
     parser.add_argument("--tasks", default="5,29,45", help="tasks of robotwin_clean (default: 5,29,45)")
     parser.add_argument("--episodes", type=int, default=2, help="episodes per task (default: 2)")
-    parser.add_argument("--loads", type=int, default=40, help="resets while memory is measured (default: 40)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WAM_EVAL_CACHE"] = folder
@@ -75,10 +71,6 @@ def main() -> None:
                 reset, actions = times.mean(axis=0)
                 print(f"images after {chunk:2} actions: reset {reset:.2f} s, actions {actions:.2f} s per episode")
             print(f"episodes per hour, images after {CHUNK} actions / after 1: {totals[1] / totals[CHUNK]:.1f}")
-            for number in range(1, arguments.loads + 1):
-                simulator.load(plan.episodes[number % len(plan.episodes)], REQUEST)
-                if number % EVERY == 0:
-                    print(f"memory after {number} more resets: {resident_memory(simulator.pid) // 2**20} MiB")
 
 
 if __name__ == "__main__":
