@@ -196,10 +196,10 @@ def _compare_along(pair: Pair, plan: Any, found: Comparison) -> None:
                 found.disagreements.append(f"action {pair.ours.take_action_cnt}: embedded {ours}, official {theirs}")
         return ours
 
-    pair.ours.check_success = asked_both
+    vars(pair.ours)["check_success"] = asked_both
     for action in plan:
         pair.ours.take_action(action)
-    del pair.ours.check_success
+    del vars(pair.ours)["check_success"]
     found.success = bool(pair.ours.eval_success)
 
 
