@@ -81,7 +81,11 @@ def table(file: Path) -> str:
     ]
     for task in sorted({task for task, _ in rows}):
         pair = [rows[task, kind] for kind in kinds]
-        counts = [f"{row['accepted']}/{row['seeds']} | {row['replayed']}/{row['replays']}" for row in pair]
+        counts = [
+            f"{row['accepted']}/{row['seeds']} | "
+            + (f"{row['replayed']}/{row['replays']}" if int(row["replays"]) else "–")
+            for row in pair
+        ]
         longest = max(int(row["longest"]) for row in pair)
         lines.append(f"| `{task}` | {' | '.join(counts)} | {longest} | {TASKS[task].limit} |")
     return "\n".join(lines)
