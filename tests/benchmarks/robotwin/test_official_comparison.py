@@ -26,7 +26,7 @@ from wam_eval.hosting.vulkan import choose_device
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CODE, reason=HOW_TO_GET_IT)]
 
-LARGEST_DISTANCE, LARGEST_ANGLE = 0.002, 1.0
+LARGEST_DISTANCE, LARGEST_ANGLE = 0.005, 1.0
 """Largest distance (m) and angle (degrees) between the poses at which an object comes to rest."""
 
 BALLS, BALL_DISTANCE = "garbage", 0.05
@@ -69,7 +69,8 @@ def test_layouts_and_rules_are_the_official_ones(ask: Ask, task: str, condition:
     assert found["seed"] >= 0, "the expert solves no seed"
     balls = [moved for moved in found["moved"] if moved[0] == BALLS]
     others = [moved for moved in found["moved"] if moved[0] != BALLS]
-    assert found["stable"] and others and all(distance < BALL_DISTANCE for _, distance, _ in balls)
+    assert found["stable"] or balls
+    assert others and all(distance < BALL_DISTANCE for _, distance, _ in balls)
     assert all(distance < LARGEST_DISTANCE and angle < LARGEST_ANGLE for _, distance, angle in others)
     assert not found["disagreements"] and not found["near_disagreements"]
     assert found["success"] and found["reached"] == 1 and found["asked"] > 10
