@@ -122,7 +122,7 @@ def test_settings_that_do_not_fit_are_refused(hardly_trained: Path, settings: di
 
 def test_random_weights_are_refused() -> None:
     """As `wam-eval bench small-fastwam --random-weights` asks for."""
-    with pytest.raises(UserError, match="its checkpoint says how large it is; leave this setting out"):
+    with pytest.raises(UserError, match="its checkpoint states its size; leave this setting out"):
         SmallFastWAMPolicy.create(checkpoint="small-fastwam", random_weights=True)
 
 

@@ -48,7 +48,7 @@ class SmallPolicySettings(ModelSettings):
     @classmethod
     def _check_random(cls, random_weights: bool) -> bool:
         if random_weights:
-            raise ValueError("a small model has none, since its checkpoint says how large it is; leave this setting out")
+            raise ValueError("a small model has none, since its checkpoint states its size; leave this setting out")
         return random_weights
 
 
