@@ -208,6 +208,15 @@ def test_official_assets_are_never_mixed_with_standins(tmp_path: Path, checkout:
         set_up_standins(tmp_path)
 
 
+@pytest.mark.parametrize("text", [b"", b"\xff", b"[]", b"{}", b"null"])
+def test_a_broken_marker_is_named(checkout: Path, text: bytes) -> None:
+    (checkout / MARKER).write_bytes(text)
+    with pytest.raises(InvalidCheckout, match="wam-eval setup robotwin --stand-ins"):
+        open_checkout(checkout)
+    with pytest.raises(UserError, match=f"stand-ins of version unknown, .*: remove {MARKER} there"):
+        set_up_standins(checkout)
+
+
 @pytest.mark.usefixtures("few_files")
 def test_lists_of_seeds_of_the_official_assets_are_refused(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

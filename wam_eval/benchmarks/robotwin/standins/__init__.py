@@ -2,7 +2,7 @@
 
 With them the official task code runs without its 20 GB of assets. Objects and robot are those of the embedded
 benchmark; rigid objects are convex meshes here. A marker file says that the assets are stand-ins, so that no result is
-compared with published numbers. This module uses the standard library only.
+compared with published numbers. This module needs no package besides the standard library.
 """
 
 from __future__ import annotations
@@ -42,9 +42,15 @@ def marker_text(complete: bool) -> bytes:
 
 
 def read_marker(root: Path) -> Marker | None:
-    """The marker of a checkout; ``None`` if its assets are not marked as stand-ins."""
+    """The marker of a checkout; ``None`` if its assets are not marked as stand-ins.
+
+    A marker that cannot be read is that of an unknown version which is not complete.
+    """
     path = root / MARKER
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return Marker(str(content["version"]), content["complete"] is True)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Marker(str(content["version"]), content["complete"] is True)
+    except (ValueError, KeyError, TypeError):
+        return Marker("unknown", complete=False)
