@@ -20,7 +20,7 @@ import numpy as np
 
 from wam_eval.benchmarks.robotwin.miniature.source import TASKS, MiniatureSource
 from wam_eval.benchmarks.robotwin.simulator import hand_poses
-from wam_eval.benchmarks.robotwin.source import ACTION_DIMS
+from wam_eval.benchmarks.robotwin.source import ACTION_DIMS, CONDITIONS
 
 ActionType = Literal["qpos", "ee"]
 """Type of the actions of a replay; see :data:`wam_eval.benchmarks.robotwin.source.ACTION_DIMS`."""
@@ -74,13 +74,12 @@ def table(file: Path) -> str:
     """The rows of a CSV file as a Markdown table, one line per task with both conditions."""
     with file.open(encoding="utf-8", newline="") as stream:
         rows = {(row["task"], row["condition"]): row for row in csv.DictReader(stream)}
-    kinds = ("clean", "randomized")
     lines = [
-        "| Task | " + " | ".join(f"{kind}: solved | replayed" for kind in kinds) + " | longest plan | step limit |",
+        "| Task | " + " | ".join(f"{one}: solved | replayed" for one in CONDITIONS) + " | longest plan | step limit |",
         "|---" * 7 + "|",
     ]
     for task in sorted({task for task, _ in rows}):
-        pair = [rows[task, kind] for kind in kinds]
+        pair = [rows[task, kind] for kind in CONDITIONS]
         counts = [
             f"{row['accepted']}/{row['seeds']} | "
             + (f"{row['replayed']}/{row['replays']}" if int(row["replays"]) else "–")

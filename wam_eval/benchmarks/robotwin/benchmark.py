@@ -247,6 +247,11 @@ class RoboTwinInstallation(Installation):
     expert: str
     tasks: tuple[str, ...]
 
+    @property
+    def has_official_assets(self) -> bool:
+        """True if robot and objects are the official ones: those of a checkout without stand-ins."""
+        return self.identity.source == "official" and self.assets.kind != STANDINS
+
     def spec(self, settings: Mapping[str, Any], *, images: bool = True) -> SimulatorSpec:
         """See :meth:`Installation.spec`. Without a Vulkan device, policies that request no images can still play."""
         images = images and _vulkan(self.python) is not None
@@ -268,7 +273,7 @@ class RoboTwinInstallation(Installation):
                 "poses of the last links in the world (m, quaternion w, x, y, z) and grippers (0 closed, 1 open), left "
                 f"then right; planner: {self.expert}"
             )
-            if self.identity.source == "official" and self.assets.kind != STANDINS:
+            if self.has_official_assets:
                 settings["robot"] = aloha.NAME
         if self.identity.source != "official" or not self.renderer().gpu:
             settings.update(shader="default", samples=1, denoiser="none")

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from wam_eval import config
 from wam_eval.benchmark import load_benchmark
-from wam_eval.benchmarks.robotwin.benchmark import STANDINS, RoboTwin, RoboTwinInstallation
+from wam_eval.benchmarks.robotwin.benchmark import RoboTwin, RoboTwinInstallation
 from wam_eval.benchmarks.robotwin.seeds import Manifest, SeedSearch, VerifiedSeed, Verifier, accepted, ensure_seeds
 from wam_eval.benchmarks.robotwin.source import CONDITIONS
 from wam_eval.errors import UserError, unknown
@@ -165,7 +165,7 @@ def _published(content: Mapping[str, Any], file: Path) -> _PublishedLists:
 
 def _provenance(content: _PublishedLists, file: Path, here: RoboTwinInstallation) -> str:
     """Origin of vla-eval's lists, in words. Raises :class:`UserError` if they are of another simulator."""
-    if here.identity.source != "official" or here.assets.kind == STANDINS:
+    if not here.has_official_assets:
         raise UserError(
             f"{file} lists seeds of the official benchmark; installed here is {here.assets.detail}. "
             "The same seeds give other scenes there"

@@ -35,7 +35,7 @@ from wam_eval.benchmarks.libero_plus.tasks import (
 )
 from wam_eval.places import cache_folder
 
-VERSION = "2e55ce2ed963213b"
+VERSION = "dbd4d1f1aefe3436"
 """Version of the files, part of the protocol's hash; to be changed with every change of a file."""
 
 

@@ -36,7 +36,7 @@ CONTEXTS = (
     "do not mind the loud radio just {}",
     "i am still looking for my glasses meanwhile {}",
     "we have to leave in ten minutes so {} and ignore everything else",
-    "somebody did this yesterday and today you {}",
+    "it is your turn today so {}",
     "{} and after that we will water the flowers",
     "{} because the cat keeps walking over everything",
     "the floor was cleaned a minute ago so be careful and {}",
