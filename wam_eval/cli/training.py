@@ -162,13 +162,15 @@ def trained(config: str, data: Path, out: Path, steps: int | None = None) -> Pat
     sources += [(suite, episodes, str(wanted.policy), start) for suite, episodes in (wanted.played or {}).items()]
     folders = []
     for suite, episodes, policy, model in sources:
-        folder = data / "-".join([suite, str(episodes), *([start.parent.name] if model and start else [])])
+        name = wanted.folder(suite, episodes)
+        folder = data / (f"{name}-{start.parent.name}" if model and start else name)
         folders.append(folder)
         if not (folder / "meta" / "info.json").is_file():
             record(
                 suite=suite,
                 episodes=episodes,
                 out=folder,
+                tasks=",".join(wanted.tasks) if wanted.tasks else None,
                 policy=policy,
                 ckpt=str(model) if model else None,
                 image_size="x".join(map(str, wanted.image_size)),

@@ -23,6 +23,7 @@ class DataConfig(BaseModel):
 
     Attributes:
         suites: suite -> episodes of each of its tasks, played by the expert.
+        tasks: names of the tasks that are recorded; all tasks of the suites if ``None``.
         episodes: episodes of each task that are used of a data set, the first ones; all if ``None``.
         policy: policy that plays the model of the training's ``start``.
         played: suite -> episodes of each of its tasks that it plays, failures included; none if ``None``.
@@ -34,12 +35,20 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suites: dict[str, PositiveInt]
+    tasks: tuple[str, ...] | None = Field(default=None, min_length=1)
     episodes: PositiveInt | None = None
     policy: str | None = None
     played: dict[str, PositiveInt] | None = None
     image_size: tuple[PositiveInt, PositiveInt]
     stride: PositiveInt
     cameras: tuple[str, ...]
+
+    def folder(self, suite: str, episodes: int) -> str:
+        """Name of the folder of a recorded data set; data sets of other tasks have other names."""
+        parts = [suite, str(episodes)]
+        if self.tasks is not None:
+            parts.append(hashlib.sha256(",".join(sorted(self.tasks)).encode()).hexdigest()[:6])
+        return "-".join(parts)
 
 
 class TrainingConfig(BaseModel):

@@ -17,7 +17,7 @@ LIBERO = Robot(
 """LIBERO. The model gives the benchmark's own gripper commands, -1 to open and +1 to close."""
 ROBOTWIN = Robot(
     name="robotwin",
-    rows=((Tile("head_camera", 96, 128),), (Tile("left_camera", 48, 64), Tile("right_camera", 48, 64))),
+    rows=((Tile("head_camera", 96, 128),),),
     crop=False,
     state_dim=14,
     action_dim=14,
@@ -25,5 +25,5 @@ ROBOTWIN = Robot(
     replan=8,
     signed_gripper=False,
 )
-"""RoboTwin's pair of arms."""
+"""RoboTwin's pair of arms. Only the head camera is used, since most of a recording's time is spent on images."""
 ROBOTS = {robot.name: robot for robot in (LIBERO, ROBOTWIN)}
