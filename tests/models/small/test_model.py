@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,15 +73,15 @@ def test_they_are_small() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_card_or_a_comparison_plays_it(path: Path) -> None:
     cards = [(name, config.load_policy(name)) for name in CARDS]
-    named: dict[tuple[str, str], str | None] = {
-        (name, benchmark): None for name, card in cards for benchmark in card.benchmarks
-    }
+    users: list[tuple[str, str, str | None, Mapping[str, Any]]] = [
+        (name, benchmark, None, {}) for name, card in cards for benchmark in card.benchmarks
+    ]
     entries = [entry for comparison in load_comparisons() for entry in comparison.entries]
-    named |= {(entry.policy, "libero"): entry.checkpoint for entry in entries if entry.checkpoint == path.stem}
+    users += [(entry.policy, "libero", path.stem, entry.settings) for entry in entries if entry.checkpoint == path.stem]
     played = 0
-    for (name, benchmark), checkpoint in named.items():
+    for name, benchmark, checkpoint, settings in users:
         card = config.load_policy(name)
-        arguments = policy_arguments(card, checkpoint, [benchmark])
+        arguments = {**policy_arguments(card, checkpoint, [benchmark]), **settings}
         if arguments["checkpoint"] == path.stem:
             policy_class(card).create(**arguments).prepare([])
             played += 1
