@@ -22,3 +22,8 @@ def test_data_sets_of_other_tasks_have_other_folders() -> None:
     assert some == same
     assert len({folder(), some, others}) == 3
     assert some.startswith("robotwin_clean-30-")
+
+
+def test_a_data_set_that_a_model_plays_is_named_after_its_training() -> None:
+    played = DataConfig.model_validate({**SHARED, "tasks": ("click_bell",)}).folder("robotwin_clean", 10, "small-mvwam")
+    assert played.startswith("robotwin_clean-10-") and played.endswith("-small-mvwam")

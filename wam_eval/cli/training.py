@@ -162,8 +162,7 @@ def trained(config: str, data: Path, out: Path, steps: int | None = None) -> Pat
     sources += [(suite, episodes, str(wanted.policy), start) for suite, episodes in (wanted.played or {}).items()]
     folders = []
     for suite, episodes, policy, model in sources:
-        name = wanted.folder(suite, episodes)
-        folder = data / (f"{name}-{start.parent.name}" if model and start else name)
+        folder = data / wanted.folder(suite, episodes, model.parent.name if model else None)
         folders.append(folder)
         if not (folder / "meta" / "info.json").is_file():
             record(

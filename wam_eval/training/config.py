@@ -43,12 +43,18 @@ class DataConfig(BaseModel):
     stride: PositiveInt
     cameras: tuple[str, ...]
 
-    def folder(self, suite: str, episodes: int) -> str:
-        """Name of the folder of a recorded data set; data sets of other tasks have other names."""
+    def folder(self, suite: str, episodes: int, model: str | None = None) -> str:
+        """Name of the folder of a recorded data set; data sets of other tasks have other names.
+
+        Args:
+            suite: suite that is played.
+            episodes: episodes of each task.
+            model: training of the model that plays; ``None`` for the expert.
+        """
         parts = [suite, str(episodes)]
         if self.tasks is not None:
             parts.append(hashlib.sha256(",".join(sorted(self.tasks)).encode()).hexdigest()[:6])
-        return "-".join(parts)
+        return "-".join([*parts, *([model] if model else [])])
 
 
 class TrainingConfig(BaseModel):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +16,7 @@ from wam_eval.models.small import model  # noqa: E402
 from wam_eval.models.small.model import read_small_config, weights_file  # noqa: E402
 from wam_eval.policy import policy_arguments, policy_class  # noqa: E402
 from wam_eval.reproduction.cards import load_comparisons  # noqa: E402
+from wam_eval.reproduction.playing import find_player  # noqa: E402
 
 SHIPPED = sorted(model.WEIGHTS.glob("*.safetensors"))
 CARDS = [name for name in config.names("policies") if name.startswith("small-")]
@@ -72,16 +71,17 @@ def test_they_are_small() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_card_or_a_comparison_plays_it(path: Path) -> None:
-    cards = [(name, config.load_policy(name)) for name in CARDS]
-    users: list[tuple[str, str, str | None, Mapping[str, Any]]] = [
-        (name, benchmark, None, {}) for name, card in cards for benchmark in card.benchmarks
+    cards = [config.load_policy(name) for name in CARDS]
+    users: list[tuple[config.PolicyConfig, str | None, str]] = [
+        (card, None, benchmark) for card in cards for benchmark in card.benchmarks
     ]
-    entries = [entry for comparison in load_comparisons() for entry in comparison.entries]
-    users += [(entry.policy, "libero", path.stem, entry.settings) for entry in entries if entry.checkpoint == path.stem]
+    players = [find_player(comparison, entry) for comparison in load_comparisons() for entry in comparison.entries]
+    # Comparisons share the run of a model with the same settings.
+    runs = {player.run: player for player in players if player.checkpoint == path.stem}
+    users += [(player.policy, player.checkpoint, player.benchmark) for player in runs.values() if player.policy]
     played = 0
-    for name, benchmark, checkpoint, settings in users:
-        card = config.load_policy(name)
-        arguments = {**policy_arguments(card, checkpoint, [benchmark]), **settings}
+    for card, checkpoint, benchmark in users:
+        arguments = policy_arguments(card, checkpoint, [benchmark])
         if arguments["checkpoint"] == path.stem:
             policy_class(card).create(**arguments).prepare([])
             played += 1
