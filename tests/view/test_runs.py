@@ -63,7 +63,7 @@ def test_a_folder_with_a_name_that_commands_refuse_is_listed_with_the_reason(run
 def test_the_rate_of_a_finished_run_is_that_of_its_table(runs: Path) -> None:
     record = libero_plus_record("plus", {suite: range(300) for suite in LIBERO_PLUS})
     write_run(record, records_of(record, draw_outcomes(record, 0.7, 1)))
-    progress = ViewedRun(RunFolder("plus")).progress()
+    progress = ViewedRun(RunFolder("plus")).progress(seconds=60)
     (rate,) = progress.rates
     expected = overall(read_run("plus"), "libero_plus").estimate
     assert (rate.estimate.rate, rate.estimate.low, rate.estimate.high) == (expected.rate, expected.low, expected.high)

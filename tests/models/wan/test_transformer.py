@@ -62,16 +62,18 @@ def wan_of_diffusers(model: WanVideoTransformer) -> diffusers.WanTransformer3DMo
     return theirs.eval()
 
 
-def test_channels_are_divided_among_frame_row_and_column() -> None:
-    """44, 42 and 42 of 128 channels: 22, 21 and 21 pairs."""
-    cos, _ = video_rotation(128, frames=2, height=2, width=2)
-    one = torch.ones(64, dtype=torch.float64)
+@pytest.mark.parametrize(
+    ("head_dim", "frame", "side"), [(128, 22, 21), (32, 6, 5), (28, 6, 4), (24, 4, 4), (16, 4, 2), (12, 2, 2)]
+)
+def test_pairs_of_channels_are_divided_among_frame_row_and_column(head_dim: int, frame: int, side: int) -> None:
+    cos, _ = video_rotation(head_dim, frames=2, height=2, width=2)
+    one, pair = torch.ones(head_dim // 2, dtype=torch.float64), torch.arange(head_dim // 2)
     last_column, last_row, second_frame = cos[1, 0], cos[2, 0], cos[4, 0]
-    assert torch.equal(last_column == one, torch.arange(64) < 43)
-    assert torch.equal(last_row == one, (torch.arange(64) < 22) | (torch.arange(64) >= 43))
-    assert torch.equal(second_frame == one, torch.arange(64) >= 22)
+    assert torch.equal(last_column == one, pair < frame + side)
+    assert torch.equal(last_row == one, (pair < frame) | (pair >= frame + side))
+    assert torch.equal(second_frame == one, pair >= frame)
 
 
-def test_heads_whose_thirds_are_odd_are_refused() -> None:
-    with pytest.raises(ValueError, match="16 channels"):
-        video_rotation(16, 1, 2, 2)
+def test_heads_with_half_a_pair_are_refused() -> None:
+    with pytest.raises(ValueError, match="15 channels"):
+        video_rotation(15, 1, 2, 2)

@@ -243,10 +243,10 @@ class VideoHead(nn.Module):
 def video_rotation(head_dim: int, frames: int, height: int, width: int) -> Rotation:
     """The rotary embedding of a video's tokens, frame by frame and row by row.
 
-    Rows and columns get a third of a head's channels each, rounded down; frames get the rest.
+    Rows and columns get a third of a head's pairs of channels each, rounded down; frames get the rest.
 
     Raises:
-        ValueError: one of these shares is odd.
+        ValueError: ``head_dim`` is odd.
     """
-    side = head_dim // 3
+    side = 2 * (head_dim // 6)
     return grid_rotation((head_dim - 2 * side, side, side), (frames, height, width))
